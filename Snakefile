@@ -1,0 +1,36 @@
+"""From raw microscope files to a trained, evaluated model that predicts subcellular structures."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: workflow.source_path("config.yaml")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/collection.smk"
+include: "rules/dataset.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+include: "rules/targets.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.input,
+    message:
+        "Everything, up to the report's figures"
+
+
+onsuccess:
+    tell_success()
+
+
+onerror:
+    tell_error(log)

@@ -1,0 +1,44 @@
+"""Archives and image lists, from wherever the configuration says."""
+
+
+rule download_list:
+    output:
+        "results/lists/{structure}.csv",
+    log:
+        "results/logs/download_list/{structure}.log",
+    benchmark:
+        "results/benchmarks/download_list/{structure}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        template=CONFIG.collection.lists,
+        collection=section("collection"),
+    message:
+        "Get the image list of {wildcards.structure}"
+    script:
+        "../workflow/scripts/download.py"
+
+
+rule download_archive:
+    output:
+        # the raw images of a structure go as soon as they are converted
+        temp("results/raw/{structure}.tar.gz"),
+    log:
+        "results/logs/download_archive/{structure}.log",
+    benchmark:
+        "results/benchmarks/download_archive/{structure}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=500,
+        runtime=24 * 60,
+    params:
+        template=CONFIG.collection.archives,
+        collection=section("collection"),
+    message:
+        "Get the raw images of {wildcards.structure}"
+    script:
+        "../workflow/scripts/download.py"

@@ -1,0 +1,75 @@
+"""The checked configuration, names used in several rules, and what is said at the end."""
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+PROJECT = Path(workflow.basedir)
+# the package lies beside the Snakefile and need not be installed to plan a run
+sys.path.insert(0, str(PROJECT))
+
+from ssp_model.config import parse_config
+from ssp_model.errors import InputError
+from ssp_model.provenance import failed_job_logs, source_digest
+
+try:
+    CONFIG = parse_config(config)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+DNA = CONFIG.dna.name if CONFIG.dna else None
+STRUCTURES = sorted(CONFIG.structures)
+SPLITS = ["train", "val", "test"]
+MODEL = "results/models/{experiment}/seed-{seed}"
+EVALUATION = "results/evaluation/{experiment}/seed-{seed}"
+FIGURES = "results/report/{experiment}/seed-{seed}"
+
+
+wildcard_constraints:
+    structure="|".join(CONFIG.tasks),
+    split="|".join(SPLITS),
+    experiment=r"[^/]+",
+    seed=r"\d+",
+
+
+def of_each_run(pattern):
+    """A path for each seed of the experiment."""
+    return expand(pattern, experiment=CONFIG.experiment, seed=CONFIG.seeds)
+
+
+def section(name):
+    """A section of the checked configuration, as plain values for params."""
+    return getattr(CONFIG, name).model_dump()
+
+
+def split_lists(task):
+    """The train, val and test lists of a task."""
+    return [f"results/splits/{task}/{split}.csv" for split in SPLITS]
+
+
+def left_out_lists(wildcards):
+    """Images that turned out unusable; only when they are skipped must the splits wait for the conversion."""
+    names = STRUCTURES if wildcards.get("structure", DNA) == DNA else [wildcards.structure]
+    return expand("results/volumes/{s}.left_out.csv", s=names) if CONFIG.preprocess.on_bad_image == "skip" else []
+
+
+def say(text):
+    """Tell the person at the terminal."""
+    print(text, file=sys.stderr)
+
+
+def tell_success():
+    scores = [path for path in of_each_run(f"{EVALUATION}/overall.csv") if Path(path).exists()]
+    for path in scores:
+        header, values = Path(path).read_text().splitlines()
+        say(f"{path}: " + ", ".join(map(" ".join, zip(header.split(","), values.split(",")))))
+    if scores:
+        say("Done. Write the report with the same command and: --report report.html")
+
+
+def tell_error(snakemake_log):
+    for path in failed_job_logs(snakemake_log):
+        say(f"\nThis job failed: {path}")
+        # the last lines say why; all of them are in the file
+        say("\n".join(Path(path).read_text().splitlines()[-12:]))

@@ -1,0 +1,114 @@
+"""Raw images to datasets: convert, split, integrate."""
+
+
+rule convert_archive:
+    input:
+        archive="results/raw/{structure}.tar.gz",
+        images="results/lists/{structure}.csv",
+        dna_images=f"results/lists/{DNA}.csv" if DNA else [],
+    output:
+        volumes="results/volumes/{structure}.h5",
+        left_out="results/volumes/{structure}.left_out.csv",
+    log:
+        "results/logs/convert_archive/{structure}.log",
+    benchmark:
+        "results/benchmarks/convert_archive/{structure}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    threads: 4
+    resources:
+        mem_mb=6000,
+        runtime=4 * 60,
+    params:
+        dna=DNA,
+        preprocess=section("preprocess"),
+        code=source_digest("volumes", "images"),
+    message:
+        "Convert the images of {wildcards.structure} to training resolution"
+    script:
+        "../workflow/scripts/convert_archive.py"
+
+
+rule split_structure:
+    input:
+        images="results/lists/{structure}.csv",
+        left_out=left_out_lists,
+    output:
+        train="results/splits/{structure}/train.csv",
+        val="results/splits/{structure}/val.csv",
+        test="results/splits/{structure}/test.csv",
+    log:
+        "results/logs/split_structure/{structure}.log",
+    benchmark:
+        "results/benchmarks/split_structure/{structure}.tsv"
+    wildcard_constraints:
+        structure="|".join(STRUCTURES),
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        split=section("split"),
+        code=source_digest("splits"),
+    message:
+        "Split the images of {wildcards.structure}"
+    script:
+        "../workflow/scripts/split_structure.py"
+
+
+if DNA:
+
+    rule split_dna:
+        input:
+            candidates=f"results/lists/{DNA}.csv",
+            splits=[path for structure in STRUCTURES for path in split_lists(structure)],
+            left_out=left_out_lists,
+        output:
+            train=f"results/splits/{DNA}/train.csv",
+            val=f"results/splits/{DNA}/val.csv",
+            test=f"results/splits/{DNA}/test.csv",
+        log:
+            "results/logs/split_dna.log",
+        benchmark:
+            "results/benchmarks/split_dna.tsv"
+        conda:
+            "../envs/ssp.yaml"
+        resources:
+            mem_mb=500,
+            runtime=10,
+        params:
+            structures=STRUCTURES,
+            dna=section("dna"),
+            seed=CONFIG.split.seed,
+            code=source_digest("splits"),
+        message:
+            f"Draw the images of {DNA} from those of the other structures"
+        script:
+            "../workflow/scripts/split_dna.py"
+
+
+rule integrate_datasets:
+    input:
+        volumes=expand("results/volumes/{structure}.h5", structure=STRUCTURES),
+        splits=[path for task in CONFIG.tasks for path in split_lists(task)],
+    output:
+        **{split: f"results/datasets/{split}.h5" for split in SPLITS},
+    log:
+        "results/logs/integrate_datasets.log",
+    benchmark:
+        "results/benchmarks/integrate_datasets.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=4 * 60,
+    params:
+        structures=STRUCTURES,
+        tasks=CONFIG.tasks,
+        config=CONFIG.model_dump(include={"structures", "collection", "dna", "split", "preprocess"}),
+        code=source_digest("dataset"),
+    message:
+        "Gather the volumes of each split into one file"
+    script:
+        "../workflow/scripts/integrate_datasets.py"

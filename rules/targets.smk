@@ -1,0 +1,73 @@
+"""Names of the stages, to run up to one of them: snakemake download, snakemake convert ..."""
+
+
+localrules:
+    all,
+    download,
+    convert,
+    split,
+    dna,
+    integrate,
+    train,
+    evaluate,
+    report,
+
+
+rule report:
+    input:
+        rules.table_data.output,
+        of_each_run(rules.plot_history.output),
+        of_each_run(rules.plot_scores.output),
+        of_each_run(expand(rules.plot_structure.output, structure=CONFIG.tasks, allow_missing=True)),
+    message:
+        "Everything that the report shows"
+
+
+rule download:
+    input:
+        expand(rules.download_list.output, structure=CONFIG.tasks),
+        expand(rules.download_archive.output, structure=STRUCTURES),
+    message:
+        "All image lists and archives"
+
+
+rule convert:
+    input:
+        expand(rules.convert_archive.output, structure=STRUCTURES),
+    message:
+        "All volumes"
+
+
+rule split:
+    input:
+        [path for task in CONFIG.tasks for path in split_lists(task)],
+    message:
+        "All splits"
+
+
+rule dna:
+    input:
+        split_lists(DNA) if DNA else [],
+    message:
+        "The splits of the structure drawn from the others"
+
+
+rule integrate:
+    input:
+        rules.integrate_datasets.output,
+    message:
+        "The three datasets"
+
+
+rule train:
+    input:
+        of_each_run(rules.train_model.output),
+    message:
+        "All models"
+
+
+rule evaluate:
+    input:
+        of_each_run(rules.evaluate_model.output),
+    message:
+        "All scores"

@@ -1,0 +1,30 @@
+"""Training: one job a seed."""
+
+
+rule train_model:
+    input:
+        train="results/datasets/train.h5",
+        val="results/datasets/val.h5",
+    output:
+        model=f"{MODEL}/model.safetensors",
+        history=f"{MODEL}/history.csv",
+    log:
+        "results/logs/train_model/{experiment}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/train_model/{experiment}/seed-{seed}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=7 * 24 * 60,
+    params:
+        model=section("model"),
+        train=section("train"),
+        predict=section("predict"),
+        code=source_digest("train"),
+    message:
+        "Train {wildcards.experiment} with seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/train_model.py"

@@ -1,0 +1,77 @@
+"""The `ssp` command: what is useful outside the workflow."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from ssp_model.errors import InputError
+from ssp_model.log import log_to_terminal
+
+typer_app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+
+
+@typer_app.callback()
+def main() -> None:
+    """Predict subcellular structures from label-free 3D microscopy."""
+    log_to_terminal()
+
+
+@typer_app.command()
+def simulate(
+    directory: Annotated[Path, typer.Argument(help="Folder to write the collection to.")],
+    config: Annotated[Path, typer.Option(help="YAML file: structures, images, shape_zyx, seed ...")],
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+) -> None:
+    """Make a small simulated collection in the layout of the Allen collection."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from ssp_model.simulate import SimulationConfig, simulate_collection
+
+    try:
+        settings = TypeAdapter(SimulationConfig).validate_python(yaml.safe_load(config.read_text()))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise InputError(f"{config} is no config of a simulation: {problems}.") from None
+    simulate_collection(directory, settings, workers)
+
+
+@typer_app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model.safetensors.")],
+    image: Annotated[Path, typer.Argument(help="A microscope image, in any format that BioIO reads.")],
+    output: Annotated[Path, typer.Argument(help="The OME-TIFF to write.")],
+    channel: Annotated[int, typer.Option(help="The transmitted-light channel, counted from 0.")],
+    structure: Annotated[list[str] | None, typer.Option(help="What to predict; may be repeated; all without.")] = None,
+) -> None:
+    """Predict structures in one image."""
+    from ssp_model.predict import predict_file
+
+    predict_file(model, image, channel, structure or [], output)
+
+
+@typer_app.command()
+def info(model: Annotated[Path, typer.Argument(help="A model.safetensors.")]) -> None:
+    """Show what a model file says of its model."""
+    from dataclasses import asdict
+
+    from ssp_model.checkpoint import read_info
+
+    typer.echo(yaml.safe_dump(_plain(asdict(read_info(model))), sort_keys=False, default_flow_style=None), nl=False)
+
+
+def _plain(value: object) -> object:
+    """Tuples as lists, which YAML has."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def app() -> None:
+    """Run the command; a mendable error is one sentence on stderr and exit status 1."""
+    try:
+        typer_app()
+    except InputError as error:
+        sys.exit(f"ssp: {error}")

@@ -1,0 +1,254 @@
+"""The configuration: science only. Every default stands in `config.yaml`, and nowhere else.
+
+These models are the one description of the keys: the JSON schema (`workflow/schemas/config.schema.json`) and the
+table in `docs/config.md` are written from them by `python -m ssp_model.config`, and a test holds them together.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ssp_model.errors import InputError
+
+PATCH_STEP = 16
+"""The network halves each axis four times."""
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+ZYX = tuple[Positive, Positive, Positive]
+PatchSize = Annotated[int, Field(gt=0, multiple_of=PATCH_STEP)]
+Address = Annotated[str, Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Section(BaseModel):
+    """A part of the configuration: closed (an unknown key is an error) and immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class CollectionConfig(Section):
+    """Where the images come from."""
+
+    archives: Address = Field(
+        description="Address of each structure's `.tar.gz` of images; `{structure}` is filled in. "
+        "`https://`, `http://`, `file://` or a plain path."
+    )
+    lists: Address = Field(
+        description="Address of each structure's image list, a CSV with the columns `path_czi`, "
+        "`channel_signal` and `channel_target` (channels count from 0)."
+    )
+    sha256: dict[str, Sha256] = Field(
+        description="Checksums by address; a file whose address is here must match. Others are not checked."
+    )
+
+    @model_validator(mode="after")
+    def _templates_name_the_structure(self) -> Self:
+        for key in ("archives", "lists"):
+            if "{structure}" not in getattr(self, key):
+                raise ValueError(f"{key} must hold {{structure}}, which stands for each structure's name")
+        return self
+
+
+class SplitSizes(Section):
+    """A number of images for each split."""
+
+    train: int = Field(ge=1, description="Images to train on.")
+    val: int = Field(ge=1, description="Images to choose the best model by.")
+    test: int = Field(ge=1, description="Images to measure the model on.")
+
+
+class DnaConfig(Section):
+    """A further structure whose images are drawn from those of the others (the DNA dye is in most of them)."""
+
+    name: Name = Field(description="Its name; its candidates are the image list of that name.")
+    quota: SplitSizes = Field(description="How many images to draw for each split.")
+
+
+class SplitConfig(Section):
+    """How each structure's images are split."""
+
+    seed: int = Field(ge=0, description="Seed of the shuffles.")
+    train_fraction: Fraction = Field(description="Share of a structure's images not kept for testing.")
+    fit_fraction: Fraction = Field(description="Share of those that are trained on; the rest validate.")
+
+
+class PreprocessConfig(Section):
+    """How a raw image becomes a volume at training resolution."""
+
+    scale: ZYX | None = Field(description="Resize factors (Z, Y, X). Either this or `voxel_size_um`, the other null.")
+    voxel_size_um: ZYX | None = Field(
+        description="Voxel size wanted (Z, Y, X), in um; factors then follow from each file's own pixel sizes."
+    )
+    on_bad_image: Literal["stop", "skip"] = Field(
+        description="What to do about an image that can't be used (constant, corrupt, missing): `stop` names all "
+        "of the structure's and ends; `skip` leaves them out and lists them in the report."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_scale_and_voxel_size(self) -> Self:
+        if (self.scale is None) == (self.voxel_size_um is None):
+            raise ValueError("give either scale or voxel_size_um, and set the other to null")
+        return self
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    width: int = Field(ge=1, description="Channels of the first level, doubled at each of the four below.")
+
+
+class TrainConfig(Section):
+    """The training."""
+
+    patch: tuple[PatchSize, PatchSize, PatchSize] = Field(
+        description=f"Size of the crops (Z, Y, X) in voxels, multiples of {PATCH_STEP}; also the window of prediction."
+    )
+    epochs: int = Field(ge=1, description="Epochs; in one, each training image gives one random crop.")
+    batch_size: int = Field(ge=1, description="Crops a step.")
+    learning_rate: Positive = Field(description="Adam's learning rate.")
+    validate_every: int = Field(ge=1, description="Epochs between validations on whole images.")
+    precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
+        description="Arithmetic of the network: `auto` takes bf16 where the hardware has units for it, fp16 on "
+        "older GPUs, float32 otherwise."
+    )
+
+
+class PredictConfig(Section):
+    """The sliding window over whole images."""
+
+    overlap: Annotated[float, Field(ge=0, lt=1)] = Field(description="Overlap of neighbouring windows.")
+
+
+class EvaluateConfig(Section):
+    """What the evaluation keeps."""
+
+    save_images: Literal["pictured", "all"] = Field(
+        description="Predictions to keep as OME-TIFF, with signal and target: those `pictured` in the report, or `all`."
+    )
+
+
+class Config(Section):
+    """Everything a run depends on."""
+
+    experiment: Name = Field(description="Name of the run, of its folder under `results/models`.")
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = Field(
+        description="One training a seed."
+    )
+    structures: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        description="Structures to train on, each with an archive and an image list."
+    )
+    collection: CollectionConfig
+    dna: DnaConfig | None = Field(description="The structure drawn from the images of the others, or null.")
+    split: SplitConfig
+    preprocess: PreprocessConfig
+    model: ModelConfig
+    train: TrainConfig
+    predict: PredictConfig
+    evaluate: EvaluateConfig
+
+    @property
+    def tasks(self) -> list[str]:
+        """All structures, the one drawn from the others included, alphabetically: the order of the tasks."""
+        return sorted([*self.structures, *([self.dna.name] if self.dna else [])])
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = self.tasks
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"structures and dna.name must all differ, but {', '.join(doubled)} comes twice")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds must all differ")
+        return self
+
+
+def parse_config(values: dict[str, Any]) -> Config:
+    """Check a configuration.
+
+    Raises
+    ------
+    InputError
+        One sentence for each wrong key or value, naming it.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        problems = dict.fromkeys(_sentence(problem, values) for problem in error.errors())
+        raise InputError("The configuration is wrong: " + "; ".join(problems) + ".") from None
+
+
+def _sentence(problem: Any, values: dict[str, Any]) -> str:
+    """One problem as pydantic found it, in words."""
+    key = ".".join(str(part) for part in problem["loc"]) or "the configuration"
+    match problem["type"]:
+        case "extra_forbidden":
+            siblings: Any = values
+            for part in problem["loc"][:-1]:
+                siblings = siblings[part]
+            known = _known_keys(problem["loc"][:-1])
+            return f"{key} is not a key (known here: {', '.join(known)})"
+        case "missing":
+            return f"{key} is missing"
+        case "value_error":
+            return f"{key}: {problem['ctx']['error']}"
+    wanted = problem["msg"].removeprefix("Input ").replace("Input", "it")
+    return f"{key} is {problem['input']!r} but {wanted}"
+
+
+def _known_keys(path: tuple[int | str, ...]) -> list[str]:
+    """Keys of the section at a path."""
+    section: Any = Config
+    for part in path:
+        if not (isinstance(section, type) and issubclass(section, Section)):
+            return []
+        annotation = section.model_fields[str(part)].annotation
+        options = getattr(annotation, "__args__", (annotation,))
+        section = next((kind for kind in options if isinstance(kind, type) and issubclass(kind, Section)), None)
+    return list(section.model_fields) if section else []
+
+
+def _rows(section: type[Section], defaults: Any, prefix: str = "") -> list[str]:
+    """Rows of the table in the docs: key, default, meaning."""
+    rows = []
+    for key, field in section.model_fields.items():
+        options = getattr(field.annotation, "__args__", (field.annotation,))
+        inner = next((kind for kind in options if isinstance(kind, type) and issubclass(kind, Section)), None)
+        value = defaults[key]
+        if inner:
+            rows += _rows(inner, value, f"{prefix}{key}.")
+        else:
+            shown = f"{len(value)} entries" if isinstance(value, dict) else f"`{json.dumps(value)}`"
+            rows.append(f"| `{prefix}{key}` | {shown} | {field.description} |")
+    return rows
+
+
+def schema_json() -> str:
+    """The JSON schema of the configuration."""
+    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
+
+
+def docs_table(config_yaml: Path) -> str:
+    """The table of all keys, with the defaults of `config.yaml`."""
+    defaults = yaml.safe_load(config_yaml.read_text())
+    return "\n".join(["| key | default | meaning |", "|---|---|---|", *_rows(Config, defaults)]) + "\n"
+
+
+TABLE_START, TABLE_END = "<!-- table -->\n", "<!-- /table -->\n"
+
+
+def write_derived(root: Path) -> None:
+    """Write the schema and the docs table of the project at `root`."""
+    (root / "workflow/schemas/config.schema.json").write_text(schema_json())
+    page = root / "docs/config.md"
+    before, _, rest = page.read_text().partition(TABLE_START)
+    _, _, after = rest.partition(TABLE_END)
+    page.write_text(before + TABLE_START + docs_table(root / "config.yaml") + TABLE_END + after)
+
+
+if __name__ == "__main__":
+    write_derived(Path(__file__).parents[1])

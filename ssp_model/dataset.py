@@ -1,0 +1,231 @@
+"""The dataset of a split: one self-contained HDF5 file, for training and for evaluation.
+
+```
+/signals/{number}   transmitted light, (Z, Y, X), float32, standardised; each image once, whatever its uses
+/targets/{number}   fluorescence of one structure, likewise; one a sample
+/index/{column}     one entry a sample: task, path_czi, signal and target (the numbers above), statistics, source
+attributes          tasks, axes, units, voxel_size_um, split, version, config
+```
+Volumes are stored in one piece, uncompressed: a crop is read without touching the rest.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import pandas as pd
+
+import ssp_model
+from ssp_model.errors import InputError
+from ssp_model.files import replacing
+from ssp_model.log import progress
+from ssp_model.splits import SPLITS, check_disjoint
+from ssp_model.volumes import SIGNAL
+
+logger = logging.getLogger(__name__)
+
+SAME_VOXEL_SIZE = 0.02
+"""Voxel sizes of images of one dataset may differ by this share: below what the network notices."""
+
+
+def integrate(
+    splits: Mapping[str, Mapping[str, str | Path]],
+    volumes: Mapping[str, str | Path],
+    datasets: Mapping[str, str | Path],
+    config: Mapping[str, Any],
+) -> None:
+    """Gather the volumes of each split from those of the structures.
+
+    Parameters
+    ----------
+    splits : mapping
+        For each task, DNA included, the paths of its `train`, `val` and `test` lists.
+    volumes : mapping
+        For each structure, its HDF5 file of volumes.
+    datasets : mapping
+        For each split, the HDF5 file to write.
+    config : mapping
+        The configuration of the data, kept in each dataset as provenance.
+
+    Raises
+    ------
+    InputError
+        An image is in two splits, or is not among the volumes, or voxel sizes differ between images.
+    """
+    rows = {task: {split: pd.read_csv(of[split]) for split in SPLITS} for task, of in splits.items()}
+    check_disjoint(rows)
+    with VolumesByPath(volumes) as source:
+        source.check_voxel_sizes()
+        for split, path in datasets.items():
+            samples = [(task, str(image)) for task in sorted(rows) for image in rows[task][split].path_czi]
+            _write_dataset(Path(path), split, samples, source, config)
+
+
+class VolumesByPath:
+    """The volumes of all structures, found by `path_czi`."""
+
+    def __init__(self, volumes: Mapping[str, str | Path]) -> None:
+        self._files = {structure: h5py.File(path, "r") for structure, path in volumes.items()}
+        self._groups = {
+            group.attrs["path_czi"]: (structure, group)
+            for structure, file in self._files.items()
+            for group in file.values()
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def volume(self, path_czi: str, role: str) -> tuple[h5py.Dataset, h5py.Group]:
+        """The dataset of one channel of an image, and the image's group."""
+        if path_czi not in self._groups or role not in self._groups[path_czi][1]:
+            files = ", ".join(file.filename for file in self._files.values())
+            raise InputError(
+                f"{path_czi} has no {role} volume in {files}; convert again (snakemake --forcerun convert_archive)."
+            )
+        group = self._groups[path_czi][1]
+        return group[role], group
+
+    def check_voxel_sizes(self) -> None:
+        """A network learns at one voxel size: refuse a mixture, naming two images that differ."""
+        known = [
+            (group.attrs["voxel_size_um"], path)
+            for path, (_, group) in self._groups.items()
+            if np.isfinite(group.attrs["voxel_size_um"]).all()
+        ]
+        if not known:
+            return
+        first, first_path = known[0]
+        for size, path in known[1:]:
+            if np.abs(size / first - 1).max() > SAME_VOXEL_SIZE:
+                raise InputError(
+                    f"Voxel sizes differ after resizing: {_um(first)} in {first_path}, {_um(size)} in {path} "
+                    "(Z, Y, X); set preprocess.voxel_size_um instead of preprocess.scale to bring all to one."
+                )
+
+
+def _um(size: np.ndarray) -> str:
+    return " x ".join(f"{value:.3f}" for value in size) + " um"
+
+
+def _write_dataset(
+    path: Path, split: str, samples: list[tuple[str, str]], source: VolumesByPath, config: Mapping[str, Any]
+) -> None:
+    signal_number: dict[str, int] = {}
+    index: list[dict[str, object]] = []
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        signals, targets = file.create_group("signals"), file.create_group("targets")
+        with progress(f"integrate {split}", len(samples), "samples") as advance:
+            for number, (task, image) in enumerate(samples):
+                signal, group = source.volume(image, SIGNAL)
+                if image not in signal_number:
+                    signal_number[image] = len(signal_number)
+                    _copy(signal, signals, signal_number[image], group)
+                target, _ = source.volume(image, task)
+                _copy(target, targets, number, group)
+                index.append(_index_row(task, image, signal_number[image], number, signal, target, group))
+                advance(1)
+        columns = pd.DataFrame(index)
+        for column in columns:
+            file[f"index/{column}"] = columns[column].to_numpy(
+                dtype=h5py.string_dtype() if columns[column].dtype.kind not in "iuf" else None
+            )
+        file.attrs.update(
+            split=split,
+            tasks=sorted({task for task, _ in samples}),
+            axes="ZYX",
+            units="standardised: zero mean and unit standard deviation a raw image",
+            voxel_size_um=np.median([group.attrs["voxel_size_um"] for group in signals.values()], axis=0),
+            version=ssp_model.__version__,
+            config=json.dumps(config),
+        )
+    logger.info("%s: %d samples of %d images", path, len(samples), len(signal_number))
+
+
+def _copy(volume: h5py.Dataset, to: h5py.Group, number: int, image: h5py.Group) -> None:
+    copy = to.create_dataset(f"{number:05d}", data=volume[()])
+    copy.attrs.update(path_czi=image.attrs["path_czi"], voxel_size_um=image.attrs["voxel_size_um"])
+
+
+def _index_row(
+    task: str,
+    image: str,
+    signal_number: int,
+    number: int,
+    signal: h5py.Dataset,
+    target: h5py.Dataset,
+    group: h5py.Group,
+) -> dict[str, object]:
+    return {
+        "task": task,
+        "path_czi": image,
+        "signal": signal_number,
+        "target": number,
+        "source_sha256": group.attrs["source_sha256"],
+        "source_bytes": group.attrs["source_bytes"],
+        **{f"signal_{key}": signal.attrs[key] for key in ("channel", "channel_name", "mean", "std")},
+        **{f"target_{key}": target.attrs[key] for key in ("channel", "channel_name", "mean", "std")},
+    }
+
+
+class Dataset:
+    """A split's dataset, open for reading.
+
+    Attributes
+    ----------
+    index : DataFrame
+        One row a sample, with the columns of `/index`.
+    tasks : list of str
+        All tasks; a sample's task as a number is its place in this list.
+    voxel_size_um : tuple of float, or None
+        Z, Y, X; None where the source images had no pixel sizes.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as error:
+            raise InputError(f"{path} can't be read as a dataset ({error}); integrate it again.") from None
+        self.path = Path(path)
+        self.tasks = [str(task) for task in self._file.attrs["tasks"]]
+        z, y, x = (float(size) for size in self._file.attrs["voxel_size_um"])
+        self.voxel_size_um = (z, y, x) if np.isfinite([z, y, x]).all() else None
+        columns = {name: column[()] for name, column in self._file["index"].items()}
+        self.index = pd.DataFrame(
+            {name: [v.decode() for v in c] if c.dtype.kind == "O" else c for name, c in columns.items()}
+        )
+        self.index["task_number"] = self.index.task.map(self.tasks.index)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def signal(self, sample: int) -> h5py.Dataset:
+        """Transmitted light of a sample, (Z, Y, X)."""
+        return self._file["signals"][f"{self.index.signal[sample]:05d}"]
+
+    def target(self, sample: int) -> h5py.Dataset:
+        """Fluorescence of a sample's structure, (Z, Y, X)."""
+        return self._file["targets"][f"{self.index.target[sample]:05d}"]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration the dataset was made with."""
+        return json.loads(self._file.attrs["config"])

@@ -1,0 +1,93 @@
+"""Random crops for training, straight from the dataset's file (RepMode, section 4.1).
+
+One crop an image an epoch, each axis flipped with probability one half. A crop depends on the seed, the epoch and the
+sample alone, so that it is the same for any number of workers. An image smaller than the patch is padded by mirroring,
+signal and target alike; the same is done in prediction.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Sampler
+
+from ssp_model.dataset import Dataset
+
+Crop = tuple[slice, slice, slice]
+
+
+def pad_to(image: np.ndarray, size: Sequence[int]) -> tuple[np.ndarray, Crop]:
+    """Mirror an image about its edges, evenly at both ends, until it is as large as `size`.
+
+    Parameters
+    ----------
+    image : ndarray
+        (Z, Y, X).
+    size : sequence of int
+        The least size wanted, Z, Y, X.
+
+    Returns
+    -------
+    tuple
+        The image, and where the original lies in it.
+    """
+    lacking = [max(wanted - have, 0) for wanted, have in zip(size, image.shape, strict=True)]
+    before = [lack // 2 for lack in lacking]
+    inner = tuple(slice(start, start + have) for start, have in zip(before, image.shape, strict=True))
+    if any(lacking):
+        image = np.pad(image, [(b, lack - b) for b, lack in zip(before, lacking, strict=True)], mode="symmetric")
+    return image, inner  # type: ignore[return-value]
+
+
+class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int]]):
+    """Crops of a dataset's samples; an item is named by (epoch, sample).
+
+    Parameters
+    ----------
+    path : path
+        The dataset's file. It is opened by the process that reads first, so workers never share a handle.
+    patch : sequence of int
+        Size of the crops, Z, Y, X.
+    seed : int
+    """
+
+    def __init__(self, path: str | Path, patch: Sequence[int], seed: int) -> None:
+        self.path, self.patch, self.seed = Path(path), tuple(patch), seed
+        self._dataset: Dataset | None = None
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int]:
+        """Signal and target, each (1, Z, Y, X), float32, and the task's number."""
+        if self._dataset is None:
+            self._dataset = Dataset(self.path)
+        epoch, sample = key
+        rng = np.random.default_rng([self.seed, epoch, sample])
+        signal, target = self._dataset.signal(sample), self._dataset.target(sample)
+        starts = [
+            int(rng.integers(max(have - want, 0) + 1)) for have, want in zip(signal.shape, self.patch, strict=True)
+        ]
+        crop = tuple(slice(start, start + want) for start, want in zip(starts, self.patch, strict=True))
+        flips = tuple(axis for axis in range(3) if rng.random() < 0.5)
+        pair = (self._read(volume, crop, flips) for volume in (signal, target))
+        return *pair, int(self._dataset.index.task_number[sample])  # type: ignore[return-value]
+
+    def _read(self, volume: h5py.Dataset, crop: tuple[slice, ...], flips: tuple[int, ...]) -> Tensor:
+        voxels, _ = pad_to(volume[crop], self.patch)
+        return torch.from_numpy(np.ascontiguousarray(np.flip(voxels, flips))[None])
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """All samples once an epoch, in an order that depends on seed and epoch alone; set `epoch` before iterating."""
+
+    def __init__(self, samples: int, seed: int) -> None:
+        self.samples, self.seed, self.epoch = samples, seed, 0
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.samples)
+        return iter([(self.epoch, int(sample)) for sample in order])

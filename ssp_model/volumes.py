@@ -1,0 +1,315 @@
+"""Convert one structure's archive of raw images to volumes at training resolution.
+
+The archive is read once, front to back: an image is unpacked, converted by a worker and deleted again, so that
+neither the raw images of a structure nor more than a few decoded ones are ever held at the same time. Only the
+channels needed are decoded: signal, target, and DNA where the image is a candidate for it.
+
+`results/volumes/{structure}.h5` has a group an image, named by its row in the image list (`0000`, `0001`, ...), with
+the datasets `signal` and one a task (the structure's name, the DNA's name): (Z, Y, X), float32, standardised.
+"""
+
+import gzip
+import logging
+import multiprocessing
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+import pandas as pd
+
+import ssp_model
+from ssp_model.collection import member_name, read_list
+from ssp_model.config import PreprocessConfig
+from ssp_model.errors import InputError
+from ssp_model.files import replacing, sha256_of, write_table
+from ssp_model.log import progress
+from ssp_model.preprocess import normalise, resize, resize_factors
+
+if TYPE_CHECKING:
+    from ssp_model.images import Image
+
+logger = logging.getLogger(__name__)
+
+SIGNAL = "signal"
+LEFT_OUT_COLUMNS = ["path_czi", "task", "channel", "reason"]
+
+
+@dataclass(frozen=True)
+class ImageJob:
+    """What to convert of one image: the channel of each role (`signal`, and the tasks it has a target for)."""
+
+    row: int
+    path_czi: str
+    channels: dict[str, int]
+
+
+@dataclass
+class Volume:
+    """One channel at training resolution, with what it was."""
+
+    voxels: np.ndarray
+    channel: int
+    channel_name: str
+    mean: float
+    std: float
+
+
+@dataclass
+class ConvertedImage:
+    """The volumes of one image by role, and what is wrong with the roles that are not there."""
+
+    job: ImageJob
+    volumes: dict[str, Volume] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    voxel_size_um: tuple[float, ...] = (np.nan,) * 3
+    pixel_size_um: tuple[float, ...] = (np.nan,) * 3
+    source_bytes: int = 0
+    source_sha256: str = ""
+
+
+def convert_archive(
+    archive: str | Path,
+    images: str | Path,
+    dna_images: str | Path | None,
+    volumes: str | Path,
+    left_out: str | Path,
+    structure: str,
+    dna: str | None,
+    config: PreprocessConfig,
+    workers: int = 1,
+) -> None:
+    """Convert one structure's images.
+
+    Parameters
+    ----------
+    archive : path
+        `.tar.gz` of the structure's raw images.
+    images, dna_images : path
+        Image lists of the structure and of the DNA candidates.
+    volumes : path
+        HDF5 file to write.
+    left_out : path
+        CSV file to write: images that can't be used, by task, with the reason.
+    structure, dna : str
+        Names of the two tasks; `dna` is None where there is no such task.
+    config : PreprocessConfig
+    workers : int
+        Processes that convert.
+
+    Raises
+    ------
+    InputError
+        The archive is damaged or unsafe, no image is usable, or, with `on_bad_image: stop`, some image is not: all
+        of these are named.
+    """
+    jobs = image_jobs(read_list(images), structure, read_list(dna_images) if dna_images else None, dna)
+    problems: list[dict[str, object]] = []
+    converted = 0
+    with replacing(volumes) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(
+            structure=structure,
+            axes="ZYX",
+            content="standardised to zero mean and unit standard deviation, then resized",
+            preprocess=config.model_dump_json(),
+            version=ssp_model.__version__,
+        )
+        with progress(f"convert {structure}", len(jobs), "images") as advance:
+            for image in _convert_all(Path(archive), jobs, config, workers):
+                if image.volumes:
+                    _write_image(file, image)
+                    converted += 1
+                problems += _problem_rows(image)
+                advance(1)
+        problems.sort(key=lambda problem: (str(problem["path_czi"]), str(problem["task"])))
+        if problems and (config.on_bad_image == "stop" or not converted):
+            raise InputError(_problem_text(problems, structure, archive, converted))
+    for problem in problems:
+        logger.warning("left out for %(task)s: %(path_czi)s %(reason)s", problem)
+    write_table(pd.DataFrame(problems, columns=LEFT_OUT_COLUMNS), left_out)
+    logger.info("%d of %d images of %s converted", converted, len(jobs), structure)
+
+
+def image_jobs(
+    images: pd.DataFrame, structure: str, candidates: pd.DataFrame | None, dna: str | None
+) -> dict[str, ImageJob]:
+    """What to convert of each image, by its name in the archive.
+
+    Raises
+    ------
+    InputError
+        The two lists give different signal channels for an image.
+    """
+    dna_rows = {} if candidates is None else candidates.set_index("path_czi").to_dict("index")
+    jobs = {}
+    for row, image in enumerate(images.to_dict("records")):
+        path = str(image["path_czi"])
+        channels = {SIGNAL: int(image["channel_signal"]), structure: int(image["channel_target"])}
+        if dna and path in dna_rows:
+            signal = int(dna_rows[path]["channel_signal"])
+            if signal != channels[SIGNAL]:
+                raise InputError(
+                    f"The image lists disagree on the signal channel of {path}: {channels[SIGNAL]} for {structure}, "
+                    f"{signal} for {dna}; correct one of them."
+                )
+            channels[dna] = int(dna_rows[path]["channel_target"])
+        jobs[member_name(path)] = ImageJob(row, path, channels)
+    return jobs
+
+
+def _convert_all(
+    archive: Path, jobs: dict[str, ImageJob], config: PreprocessConfig, workers: int
+) -> Iterator[ConvertedImage]:
+    """Convert the listed members of an archive as they come; at last, those that it lacks."""
+    seen = set()
+    context = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory(prefix="ssp-convert-") as scratch,
+        ProcessPoolExecutor(workers, mp_context=context) as pool,
+    ):
+        running: set[Future[ConvertedImage]] = set()
+        for name, path in unpack(archive, Path(scratch), jobs):
+            seen.add(name)
+            running.add(pool.submit(convert_image, path, jobs[name], config))
+            if len(running) > workers:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from map(_result, done)
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from map(_result, done)
+    for name, job in jobs.items():
+        if name not in seen:
+            reason = f"is in the image list but not in {archive} (looked for {name})"
+            yield ConvertedImage(job, problems=dict.fromkeys(job.channels, reason))
+
+
+def _result(future: "Future[ConvertedImage]") -> ConvertedImage:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise InputError(
+            "A converting process was killed, most likely for lack of memory; give the rule fewer threads or "
+            "more memory."
+        ) from None
+
+
+def unpack(archive: Path, folder: Path, names: dict[str, ImageJob]) -> Iterator[tuple[str, Path]]:
+    """Unpack the members wanted, one by one, as they are found; yields name and file.
+
+    Raises
+    ------
+    InputError
+        The archive is truncated or no `.tar.gz`, or a member would be written outside its folder.
+    """
+    try:
+        with gzip.open(archive) as stream:
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                for number, member in enumerate(tar):
+                    # every member is checked, wanted or not: an archive with an unsafe one is not to be trusted
+                    safe = tarfile.data_filter(member, str(folder))
+                    name = member_name(safe.name)
+                    if name in names and safe.isfile():
+                        content = tar.extractfile(member)
+                        assert content is not None
+                        # the number keeps members of the same name apart, the suffix tells the format
+                        path = folder / f"{number:06d}-{Path(name).name}"
+                        with path.open("wb") as file:
+                            shutil.copyfileobj(content, file, 2**20)
+                        yield name, path
+            # to the end: the checksum of the whole stands there
+            while stream.read(2**20):
+                pass
+    except tarfile.FilterError as error:
+        raise InputError(
+            f"{archive} is not safe to unpack: {error}. Nothing of it was used; get it from a source you trust."
+        ) from None
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        size = archive.stat().st_size
+        raise InputError(
+            f"{archive} ({size:,} bytes) is truncated or not a .tar.gz ({error}); delete it and download it again."
+        ) from None
+
+
+def convert_image(path: Path, job: ImageJob, config: PreprocessConfig) -> ConvertedImage:
+    """Decode, standardise and resize the channels of one raw image, then delete it."""
+    # spawned workers import the readers, the process that unpacks does not need them
+    from ssp_model.images import Image
+
+    result = ConvertedImage(job, source_bytes=path.stat().st_size, source_sha256=sha256_of(path))
+    try:
+        image = Image(path)
+        factors = resize_factors(image.pixel_size_um, config)
+        result.pixel_size_um = tuple(size or np.nan for size in image.pixel_size_um)
+        result.voxel_size_um = tuple(size / f for size, f in zip(result.pixel_size_um, factors, strict=True))
+        for role, channel in job.channels.items():
+            try:
+                result.volumes[role] = _convert_channel(image, channel, factors)
+            except InputError as error:
+                result.problems[role] = str(error)
+    except InputError as error:
+        result.problems = dict.fromkeys(job.channels, str(error))
+    finally:
+        path.unlink()
+    return _without_useless(result)
+
+
+def _convert_channel(image: "Image", channel: int, factors: tuple[float, float, float]) -> Volume:
+    raw = image.read(channel)
+    name = image.channel_names[channel]
+    try:
+        standardised, statistics = normalise(raw)
+    except InputError as error:
+        raise InputError(f"channel {channel} ({name}) {error}") from None
+    return Volume(resize(standardised, factors), channel, name, statistics.mean, statistics.std)
+
+
+def _without_useless(image: ConvertedImage) -> ConvertedImage:
+    """A target without its signal, or a signal without a target, is of no use."""
+    if SIGNAL in image.problems:
+        image.volumes.clear()
+        image.problems = dict.fromkeys(image.job.channels, image.problems[SIGNAL])
+    elif set(image.volumes) == {SIGNAL}:
+        image.volumes.clear()
+    return image
+
+
+def _problem_rows(image: ConvertedImage) -> list[dict[str, object]]:
+    return [
+        {"path_czi": image.job.path_czi, "task": task, "channel": image.job.channels[task], "reason": reason}
+        for task, reason in image.problems.items()
+        if task != SIGNAL
+    ]
+
+
+def _problem_text(problems: list[dict[str, object]], structure: str, archive: str | Path, converted: int) -> str:
+    lines = [f"{problem['path_czi']} {problem['reason']}" for problem in problems]
+    count = len({problem["path_czi"] for problem in problems})
+    advice = (
+        "Mend them or take them off the lists, or set preprocess.on_bad_image to skip to leave them out"
+        if converted
+        else "No image of it is left to use"
+    )
+    unique = "\n  ".join(dict.fromkeys(lines))
+    return f"{count} image{'s' if count > 1 else ''} of {structure} in {archive} can't be used:\n  {unique}\n{advice}."
+
+
+def _write_image(file: h5py.File, image: ConvertedImage) -> None:
+    group = file.create_group(f"{image.job.row:04d}")
+    group.attrs.update(
+        path_czi=image.job.path_czi,
+        source_bytes=image.source_bytes,
+        source_sha256=image.source_sha256,
+        pixel_size_um=image.pixel_size_um,
+        voxel_size_um=image.voxel_size_um,
+    )
+    for role, volume in image.volumes.items():
+        dataset = group.create_dataset(role, data=volume.voxels)
+        dataset.attrs.update(channel=volume.channel, channel_name=volume.channel_name, mean=volume.mean, std=volume.std)

@@ -1,0 +1,147 @@
+"""The network against the numbers of the published one."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ssp_model.legacy import rename, state_dict_from_published
+from ssp_model.nn import RepMode
+from ssp_model.nn.mode_conv import TaskGroups
+from ssp_model.nn.repmode import MoDEBlock
+
+RELATIVE = 1e-5
+
+
+def assert_close(actual: torch.Tensor, golden: np.ndarray) -> None:
+    """Root-mean-square error relative to the golden array's root mean square.
+
+    The golden float32 run is itself up to 1.0e-5 from the same network in float64, measured this way.
+    """
+    golden = golden.astype(np.float64)
+    error = np.linalg.norm(actual.detach().numpy() - golden) / np.linalg.norm(golden)
+    assert error <= RELATIVE, f"off by {error:.2e}"
+
+
+def parameters(vectors: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:
+    return {
+        name.removeprefix(prefix): torch.from_numpy(value) for name, value in vectors.items() if name.startswith(prefix)
+    }
+
+
+@pytest.fixture
+def block_and_vectors(golden):
+    vectors = golden("mode_conv.npz")
+    block = MoDEBlock(tasks=3, in_channels=2, out_channels=4)
+    # the vectors hold one convolution: give its parameters the name of the first of a level
+    published = {f"bottle_block.conv1.{name}": v for name, v in parameters(vectors, "param/").items()}
+    state = state_dict_from_published(published)
+    block.load_state_dict({name.removeprefix("bottleneck.block1."): v for name, v in state.items()})
+    return block, vectors
+
+
+def sorted_batch(vectors):
+    task = torch.from_numpy(vectors["task"])
+    order = torch.argsort(task, stable=True)
+    tasks_T, counts = torch.unique_consecutive(task[order], return_counts=True)
+    return order, TaskGroups(tasks_T, tuple(counts.tolist()))
+
+
+def test_gates_and_merged_kernels(block_and_vectors):
+    block, vectors = block_and_vectors
+    tasks_T = torch.arange(3)
+    assert_close(block.conv.gates(tasks_T), vectors["gate"])
+    assert_close(block.conv.kernels(tasks_T), vectors["merged_kernel"])
+
+
+def test_mode_conv_training(block_and_vectors):
+    block, vectors = block_and_vectors
+    order, groups = sorted_batch(vectors)
+    x = torch.from_numpy(vectors["x"]).requires_grad_()
+    y = block(x[order], groups)[torch.argsort(order)]
+    loss = y.square().mean()
+    loss.backward()
+
+    assert_close(y, vectors["train_y"])
+    assert loss.item() == pytest.approx(float(vectors["loss"]), rel=1e-6)
+    assert_close(x.grad, vectors["grad_x"])
+    assert_close(block.norm.running_mean, vectors["after/subsequent_layer.0.running_mean"])
+    assert_close(block.norm.running_var, vectors["after/subsequent_layer.0.running_var"])
+    gradients = {f"bottle_block.conv1.{n}": g for n, g in parameters(vectors, "grad/").items()}
+    ours = dict(block.named_parameters())
+    assert len(gradients) == len(ours)
+    for name, gradient in gradients.items():
+        assert_close(ours[rename(name).removeprefix("bottleneck.block1.")].grad, gradient.numpy())
+
+
+@pytest.mark.parametrize("task", range(3))
+def test_mode_conv_evaluation(block_and_vectors, task):
+    block, vectors = block_and_vectors
+    x = torch.from_numpy(vectors["x"])
+    # the vectors' evaluation comes after their training step
+    block.norm.running_mean.copy_(torch.from_numpy(vectors["after/subsequent_layer.0.running_mean"]))
+    block.norm.running_var.copy_(torch.from_numpy(vectors["after/subsequent_layer.0.running_var"]))
+    y = block.eval()(x, TaskGroups(torch.tensor([task]), (len(x),)))
+    assert_close(y, vectors[f"eval_y/task{task}"])
+
+
+@pytest.fixture
+def network_and_vectors(golden):
+    vectors = golden("repmode_tiny.npz")
+    network = RepMode(tasks=3, width=2)
+    network.load_state_dict(state_dict_from_published(parameters(vectors, "param/")))
+    return network, vectors
+
+
+def test_network_evaluation(network_and_vectors):
+    network, vectors = network_and_vectors
+    x = torch.from_numpy(vectors["x"])
+    network.eval()
+    for task in range(3):
+        y = network(x, torch.full((len(x),), task))
+        assert_close(y, vectors[f"eval_out/task{task}"])
+
+
+def test_network_evaluates_mixed_batches(network_and_vectors):
+    network, vectors = network_and_vectors
+    x = torch.from_numpy(vectors["x"])
+    y = network.eval()(x, torch.tensor([2, 0, 1]))
+    golden = np.stack([vectors[f"eval_out/task{task}"][i] for i, task in enumerate([2, 0, 1])])
+    assert_close(y, golden)
+
+
+def test_network_training(network_and_vectors):
+    network, vectors = network_and_vectors
+    x, y, task = (torch.from_numpy(vectors[key]) for key in ("x", "y", "task"))
+    prediction = network(x, task)
+    F.mse_loss(prediction, y).backward()
+
+    assert_close(prediction, vectors["train_out"])
+    ours = dict(network.named_parameters())
+    gradients = parameters(vectors, "grad/")
+    assert len(gradients) == len(ours)
+    for name, gradient in gradients.items():
+        assert_close(ours[rename(name)].grad, gradient.numpy())
+
+
+def test_network_five_adam_steps(network_and_vectors):
+    network, vectors = network_and_vectors
+    x, y, task = (torch.from_numpy(vectors[key]) for key in ("x", "y", "task"))
+    adam = torch.optim.Adam(network.parameters(), lr=1e-4)
+    losses = []
+    for _ in range(5):
+        loss = F.mse_loss(network(x, task), y)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        losses.append(loss.item())
+
+    np.testing.assert_allclose(losses, vectors["adam_losses"], rtol=RELATIVE)
+    after = network.eval()(x, torch.full((len(x),), 2))
+    assert_close(after, vectors["eval_out_after/task2"])
+
+
+def test_published_size():
+    with torch.device("meta"):
+        network = RepMode(tasks=12)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 123_877_633

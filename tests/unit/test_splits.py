@@ -1,0 +1,79 @@
+"""Splits against the published ones, and what must hold for any list."""
+
+import json
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssp_model.collection import read_list
+from ssp_model.config import DnaConfig, SplitConfig
+from ssp_model.errors import InputError
+from ssp_model.splits import SPLITS, check_disjoint, split_dna, split_images
+from tests.conftest import GOLDEN
+
+AS_PUBLISHED = SplitConfig(seed=42, train_fraction=0.75, fit_fraction=0.9)
+DNA = DnaConfig(name="dna", quota={"train": 54, "val": 6, "test": 20})
+
+
+def image_list(name: str, count: int) -> pd.DataFrame:
+    paths = [f"data/{name}/{i}.czi" for i in range(count)]
+    return pd.DataFrame({"path_czi": paths, "channel_signal": 6, "channel_target": 3})
+
+
+def test_published_splits(shared_data):
+    golden = json.loads((GOLDEN / "allen_splits.json").read_text())
+    manifests = shared_data / "allen/manifests"
+    structures = sorted(set(golden) - {"dna"})
+    splits = {name: split_images(read_list(manifests / f"{name}.csv"), AS_PUBLISHED) for name in structures}
+    splits["dna"] = split_dna(splits, read_list(manifests / "dna.csv"), DNA, seed=42)
+
+    check_disjoint(splits)
+    paths = {name: {split: list(rows.path_czi) for split, rows in of.items()} for name, of in splits.items()}
+    assert paths == golden
+    assert [sum(len(of[split]) for of in paths.values()) for split in SPLITS] == [628, 70, 233]
+
+
+@given(st.integers(10, 200), st.integers(0, 2**32 - 1))
+def test_every_image_is_in_exactly_one_split(count, seed):
+    images = image_list("tom20", count)
+    splits = split_images(images, SplitConfig(seed=seed, train_fraction=0.75, fit_fraction=0.9))
+    assert sorted(path for rows in splits.values() for path in rows.path_czi) == sorted(images.path_czi)
+    check_disjoint({"tom20": splits})
+
+
+def test_too_few_images():
+    with pytest.raises(InputError, match="2 images leaves no val and no test image"):
+        split_images(image_list("tom20", 2), AS_PUBLISHED)
+
+
+def test_dna_quota_larger_than_candidates():
+    splits = {name: split_images(image_list(name, 20), AS_PUBLISHED) for name in ("tom20", "zo1")}
+    with pytest.raises(InputError, match=r"dna.quota.train is 54, but only 14 of the 28 train images"):
+        split_dna(splits, image_list("zo1", 20), DNA, seed=42)
+
+
+def test_image_in_two_splits_is_refused():
+    images = image_list("tom20", 3)
+    rows = {split: images.iloc[[i]] for i, split in enumerate(SPLITS)}
+    with pytest.raises(InputError, match="0.czi is a train image of tom20 and a test image of dna"):
+        check_disjoint({"tom20": rows, "dna": {"test": images.iloc[[0]]}})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not an image list"),
+        ("path_czi,channel_signal\n", "no column channel_target"),
+        ("path_czi,channel_signal,channel_target\n", "lists no image"),
+        ("path_czi,channel_signal,channel_target\na,1,2\na,1,2\n", "lists a twice"),
+        ("path_czi,channel_signal,channel_target\na,1,x\n", "channel_target 'x' for a"),
+        ("path_czi,channel_signal,channel_target\na,-1,2\n", "channel_signal .*-1.* for a"),
+    ],
+)
+def test_wrong_lists(tmp_path, text, message):
+    path = tmp_path / "tom20.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_list(path)

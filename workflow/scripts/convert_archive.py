@@ -1,0 +1,19 @@
+"""Convert one structure's images to training resolution."""
+
+from ssp_model.config import PreprocessConfig
+from ssp_model.log import log_to
+from ssp_model.volumes import convert_archive
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    convert_archive(
+        snakemake.input.archive,
+        snakemake.input.images,
+        snakemake.input.get("dna_images"),
+        snakemake.output.volumes,
+        snakemake.output.left_out,
+        structure=snakemake.wildcards.structure,
+        dna=snakemake.params.dna,
+        config=PreprocessConfig(**snakemake.params.preprocess),
+        workers=snakemake.threads,
+    )

@@ -1,0 +1,14 @@
+"""Gather the volumes of each split into one file."""
+
+from ssp_model.dataset import integrate
+from ssp_model.log import log_to
+from ssp_model.splits import by_split
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    integrate(
+        by_split(snakemake.params.tasks, snakemake.input.splits),
+        dict(zip(snakemake.params.structures, snakemake.input.volumes, strict=True)),
+        dict(snakemake.output.items()),
+        config=snakemake.params.config,
+    )

@@ -1,0 +1,15 @@
+"""Split one structure's images."""
+
+from ssp_model.config import SplitConfig
+from ssp_model.log import log_to
+from ssp_model.splits import write_structure_splits
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    write_structure_splits(
+        snakemake.input.images,
+        snakemake.input.left_out,
+        dict(snakemake.output.items()),
+        structure=snakemake.wildcards.structure,
+        config=SplitConfig(**snakemake.params.split),
+    )
