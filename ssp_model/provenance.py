@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -48,8 +49,9 @@ def _imports(tree: ast.AST) -> list[str]:
     ]
 
 
-def failed_job_logs(snakemake_log: str | Path) -> list[str]:
+def failed_job_logs(snakemake_logs: str | Path | Sequence[str | Path]) -> list[str]:
     """Logs of the jobs that failed, that exist, as Snakemake's own log names them."""
-    text = Path(snakemake_log).read_text(encoding="utf-8")
+    files = [snakemake_logs] if isinstance(snakemake_logs, str | Path) else snakemake_logs
+    text = "".join(Path(file).read_text(encoding="utf-8") for file in files)
     named = re.findall(r"^    log: (.+) \(check log file\(s\) for error details\)$", text, re.MULTILINE)
     return [path for path in dict.fromkeys(named) if Path(path).exists()]

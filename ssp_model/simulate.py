@@ -12,6 +12,7 @@ run the whole pipeline with no download. What is modelled, and how:
   with camera noise.
 
 Axes are Z (up from the cover glass), Y, X; lengths are in um. A stack too low for the cells gets flatter cells.
+The optics leave out aberrations, multiple scattering and absorption; cells neither divide nor die.
 """
 
 import csv
@@ -478,9 +479,9 @@ def phase_transfer(shape: tuple[int, int, int], voxel: tuple[float, float, float
     """Imaginary part of the 3D phase transfer function, (Z, Y, X // 2 + 1), on the grid of `rfftn`.
 
     To first Born order, a source point of lateral frequency s in the condenser's aperture S and a refractive
-    index change dn at depth z' add, at focus z and lateral frequency u, the relative intensity
+    index change dn in a slice dz' at depth z' add, at focus z and lateral frequency u, the relative intensity
 
-        2 k0^2 n dn(u, z') * h(u, z - z'),
+        2 k0^2 n dn(u, z') dz' * h(u, z - z'),
         h(u, d) = -1/(2 pi) < P(s + u) / eta(s + u) * sin(2 pi (eta(s + u) - eta(s)) d) >_S,
 
     with eta(f) = sqrt((n / wavelength)^2 - f^2), P the objective's pupil and d along the light. h is real and odd
@@ -629,12 +630,13 @@ def simulate_collection(directory: Path, config: SimulationConfig, workers: int 
     """Write a simulated collection: `{structure}.tar.gz` of CZI files, `lists/*.csv`, `collection.json`.
 
     Does nothing when the folder already holds the collection of the same config. The pixels do not depend on
-    the number of workers; each needs about 90 bytes a voxel.
+    the number of workers; each worker needs about 90 bytes of memory a voxel.
     """
     check_structures(config.structures)
     record = directory / "collection.json"
     text = json.dumps({"simulated": True, **asdict(config)}, indent=2) + "\n"
-    if record.exists() and record.read_text() == text:
+    archives = [directory / f"{structure}.tar.gz" for structure in config.structures]
+    if all(path.exists() for path in (record, *archives)) and record.read_text() == text:
         logger.info("%s already holds this simulated collection", directory)
         return
     directory.mkdir(parents=True, exist_ok=True)
@@ -644,18 +646,18 @@ def simulate_collection(directory: Path, config: SimulationConfig, workers: int 
     with (
         tempfile.TemporaryDirectory(dir=directory, prefix=".simulating-") as scratch,
         progress("Simulate images", total, "images") as advance,
-        mapper(min(workers, total)) as map_files,
+        mapper(max(1, min(workers, total))) as map_files,
     ):
         tasks = [(Path(scratch), name, i, config) for name in config.structures for i in range(config.images)]
         files = map_files(simulate_file, tasks)
-        for structure in config.structures:
-            part = Path(scratch) / f"{structure}.tar.gz"
+        for structure, archive_path in zip(config.structures, archives, strict=True):
+            part = Path(scratch) / archive_path.name
             # the CZI files are compressed already
             with tarfile.open(part, "w:gz", compresslevel=1) as archive:
                 for _ in range(config.images):
                     add_file(archive, structure, next(files))
                     advance(1)
-            part.replace(directory / part.name)
+            part.replace(archive_path)
     part = directory / ".collection.json"
     part.write_text(text)
     part.replace(record)

@@ -71,4 +71,14 @@ class MoDEConv3d(nn.Module):
         """Convolve each sample with its task's kernel; (N, I, D, H, W) to (N, O, D, H, W)."""
         kernels = self.kernels(groups.tasks_T)
         slices = zip(x_NCDHW.split(groups.counts), kernels.unbind(0), strict=True)
-        return torch.cat([F.conv3d(x, kernel, padding="same") for x, kernel in slices])
+        return torch.cat([convolve(x, kernel) for x, kernel in slices])
+
+
+def convolve(x_NCDHW: Tensor, kernel_OIDHW: Tensor) -> Tensor:
+    """A 5^3 convolution that keeps the size, (N, I, D, H, W) to (N, O, D, H, W)."""
+    in_bf16 = x_NCDHW.dtype is torch.bfloat16 or torch.is_autocast_enabled("cpu")
+    if x_NCDHW.device.type == "cpu" and in_bf16 and x_NCDHW.shape[2] < 5:
+        # oneDNN 3.12 (torch 2.13, AVX-512 bf16) gives wrong weight gradients, NaN at times, for an input of fewer
+        # planes than the kernel that it pads itself; padded beforehand they are right
+        return F.conv3d(F.pad(x_NCDHW, (0, 0, 0, 0, 2, 2)), kernel_OIDHW, padding=(0, 2, 2))
+    return F.conv3d(x_NCDHW, kernel_OIDHW, padding=2)

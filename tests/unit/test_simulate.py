@@ -120,6 +120,16 @@ def test_another_config_replaces_the_collection(tmp_path: Path) -> None:
         assert len(extract(tmp_path, "zo1", tmp_path / str(images))) == images
 
 
+def test_a_lost_archive_is_made_again(tmp_path: Path) -> None:
+    config = SimulationConfig(structures=("zo1",), images=1, shape_zyx=(6, 32, 32))
+    simulate_collection(tmp_path, config)
+    (tmp_path / "zo1.tar.gz").unlink()
+
+    simulate_collection(tmp_path, config)
+
+    assert (tmp_path / "zo1.tar.gz").exists()
+
+
 def test_unknown_structure_is_an_input_error(tmp_path: Path) -> None:
     config = SimulationConfig(structures=("centriole",), images=1)
 
