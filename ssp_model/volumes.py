@@ -11,13 +11,15 @@ the datasets `signal` and one a task (the structure's name, the DNA's name): (Z,
 import gzip
 import logging
 import multiprocessing
+import os
 import shutil
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -170,11 +172,7 @@ def _convert_all(
 ) -> Iterator[ConvertedImage]:
     """Convert the listed members of an archive as they come; at last, those that it lacks."""
     seen = set()
-    context = multiprocessing.get_context("spawn")
-    with (
-        tempfile.TemporaryDirectory(prefix="ssp-convert-") as scratch,
-        ProcessPoolExecutor(workers, mp_context=context) as pool,
-    ):
+    with tempfile.TemporaryDirectory(prefix="ssp-convert-") as scratch, make_pool(workers) as pool:
         running: set[Future[ConvertedImage]] = set()
         for name, path in unpack(archive, Path(scratch), jobs):
             seen.add(name)
@@ -189,6 +187,24 @@ def _convert_all(
         if name not in seen:
             reason = f"is in the image list but not in {archive} (looked for {name})"
             yield ConvertedImage(job, problems=dict.fromkeys(job.channels, reason))
+
+
+@contextmanager
+def make_pool(workers: int) -> Iterator[Executor]:
+    """Processes that compute with one thread each, as they are as many as there are cores; a thread for one worker."""
+    if workers == 1:
+        with ThreadPoolExecutor(1) as thread:
+            yield thread
+        return
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            yield pool
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 def _result(future: "Future[ConvertedImage]") -> ConvertedImage:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+PROJECT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -27,3 +29,9 @@ def shared_data() -> Path:
     if not folder:
         pytest.skip("real microscopy data is not here: SSP_TEST_DATA does not name its folder")
     return Path(folder)
+
+
+@pytest.fixture
+def config_values() -> dict:
+    """The values of `config.yaml`, to be changed."""
+    return yaml.safe_load((PROJECT / "config.yaml").read_text())

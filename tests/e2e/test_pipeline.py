@@ -1,0 +1,229 @@
+"""The whole workflow on tiny data, over a real web server on loopback."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import yaml
+
+from ssp_model.checkpoint import load_model, read_info
+from ssp_model.simulate import SimulationConfig, simulate_collection
+from tests.conftest import PROJECT
+from tests.httpserver import FileServer
+
+SNAKEMAKE = Path(sys.executable).parent / "snakemake"
+pytestmark = pytest.mark.slow
+
+
+def tiny(archives: str, lists: str) -> dict:
+    """A configuration that trains for a moment."""
+    return {
+        "experiment": "tiny",
+        "structures": ["fibrillarin", "tom20"],
+        "collection": {"archives": archives, "lists": lists},
+        "dna": {"quota": {"train": 2, "val": 1, "test": 2}},
+        "split": {"fit_fraction": 0.75},
+        "model": {"width": 2},
+        "train": {"patch": [16, 32, 32], "epochs": 2, "validate_every": 2},
+    }
+
+
+def snakemake(folder: Path, config: dict, *arguments: str) -> subprocess.CompletedProcess:
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    command = [SNAKEMAKE, *arguments, "--snakefile", PROJECT / "Snakefile", "--directory", folder, "--cores", "2"]
+    command += ["--configfile", folder / "config.yaml"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    ran.said = ran.stdout + ran.stderr
+    return ran
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("collection")
+    config = SimulationConfig(structures=("fibrillarin", "tom20"), images=6, shape_zyx=(16, 96, 96))
+    simulate_collection(folder, config)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(simulated, tmp_path_factory):
+    """A finished run, its configuration and its server, which broke off one download."""
+    folder = tmp_path_factory.mktemp("run")
+    with FileServer(simulated) as server:
+        server.cut_after("tom20.tar.gz", 100_000)
+        config = tiny(server.url("") + "{structure}.tar.gz", server.url("") + "lists/{structure}.csv")
+        ran = snakemake(folder, config)
+        assert ran.returncode == 0, ran.said
+        yield folder, config, server
+
+
+def test_all_stages_left_their_results(finished):
+    folder, _, _ = finished
+    results = folder / "results"
+    info = read_info(results / "models/tiny/seed-0/model.safetensors")
+    assert info.structures == ("dna", "fibrillarin", "tom20")
+    assert info.voxel_size_um == pytest.approx((0.29, 0.29089, 0.29089), rel=1e-4)
+    assert info.preprocess["scale"] == [1, 0.37241, 0.37241]
+    load_model(results / "models/tiny/seed-0/model.safetensors")
+    history = pd.read_csv(results / "models/tiny/seed-0/history.csv")
+    assert history.epoch.tolist() == [1, 2]
+    assert history.val_mse.notna().tolist() == [False, True]
+
+
+def test_scores_are_means_of_the_images(finished):
+    evaluation = finished[0] / "results/evaluation/tiny/seed-0"
+    images = pd.read_csv(evaluation / "per_image.csv")
+    structures = pd.read_csv(evaluation / "per_structure.csv").set_index("structure")
+    overall = pd.read_csv(evaluation / "overall.csv").iloc[0]
+    assert structures.images.to_dict() == {"dna": 2, "fibrillarin": 2, "tom20": 2}
+    assert overall.images == 6
+    for metric in ("mse", "mae", "r2"):
+        assert structures[metric]["dna"] == pytest.approx(images[images.structure == "dna"][metric].mean())
+        assert overall[metric] == pytest.approx(images[metric].mean())
+    assert images.groupby("structure").pictured.sum().tolist() == [1, 1, 1]
+
+
+def test_predictions_are_ome_images_with_sizes(finished):
+    results = finished[0] / "results"
+    images = pd.read_csv(results / "evaluation/tiny/seed-0/per_image.csv")
+    row = images[images.pictured & (images.structure == "tom20")].iloc[0]
+    with tifffile.TiffFile(results / "predictions/tiny/seed-0" / row.file) as tiff:
+        assert tiff.series[0].axes == "CZYX"
+        stack = tiff.asarray()
+        assert all(f'Name="{name}"' in tiff.ome_metadata for name in ("transmitted light", "tom20 prediction"))
+        assert 'PhysicalSizeZ="0.29"' in tiff.ome_metadata
+    assert np.square(stack[2].astype(float) - stack[1]).mean() == pytest.approx(row.mse, rel=1e-5)
+
+
+def test_broken_download_was_resumed_and_raw_images_are_gone(finished):
+    folder, _, server = finished
+    ranges = [request.range for request in server.requests if request.path == "tom20.tar.gz"]
+    assert ranges == [None, "bytes=100000-"]
+    assert not list((folder / "results/raw").glob("*"))
+
+
+def test_datasets_know_where_they_came_from(finished):
+    with h5py.File(finished[0] / "results/datasets/train.h5") as file:
+        assert json.loads(file.attrs["config"])["split"]["seed"] == 42
+        assert len(file["index/source_sha256"].asstr()[0]) == 64
+
+
+def test_nothing_is_done_twice(finished):
+    folder, config, _ = finished
+    ran = snakemake(folder, config)
+    assert "Nothing to be done" in ran.said
+    assert "train_model" in snakemake(folder, config, "-n", "--forcerun", "train_model").said
+    changed = config | {"evaluate": {"save_images": "all"}}
+    plan = snakemake(folder, changed, "-n").said
+    assert "evaluate_model" in plan
+    assert "train_model" not in plan
+
+
+def test_report_is_one_file_with_everything(finished):
+    folder, config, _ = finished
+    ran = snakemake(folder, config, "--report", "report.html")
+    assert ran.returncode == 0, ran.said
+    html = (folder / "report.html").read_text()
+    for name in ("loss curves", "Pictures", "Scores", "splits and images left out", "median R"):
+        assert name in html
+
+
+def test_predict_command(finished, simulated, tmp_path):
+    import tarfile
+
+    with tarfile.open(simulated / "tom20.tar.gz") as tar:
+        member = tar.getmembers()[0]
+        tar.extract(member, tmp_path, filter="data")
+    model = finished[0] / "results/models/tiny/seed-0/model.safetensors"
+    ssp = Path(sys.executable).parent / "ssp"
+    command = [ssp, "predict", model, tmp_path / member.name, tmp_path / "out.ome.tif", "--structure", "tom20"]
+    subprocess.run([*command, "--channel", "6"], check=True)
+    assert tifffile.imread(tmp_path / "out.ome.tif").shape == (2, 16, 36, 36)
+
+    wrong = subprocess.run([*command, "--channel", "9"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 1
+    assert "has no channel 9" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
+def test_missing_archive_costs_no_other_work(simulated, tmp_path):
+    with FileServer(simulated) as server:
+        config = tiny(server.url("") + "{structure}.tar.gz", server.url("") + "lists/{structure}.csv")
+        server.fail("fibrillarin.tar.gz", 404, times=99)
+        ran = snakemake(tmp_path, config, "convert")
+    assert ran.returncode == 1
+    assert f"{server.url('fibrillarin.tar.gz')}: the server answered 404" in ran.said
+    assert "Traceback" not in ran.said
+    assert sorted(path.name for path in (tmp_path / "results/volumes").iterdir()) == ["tom20.h5", "tom20.left_out.csv"]
+
+
+def test_wrong_checksum_and_quota_too_large_are_told_plainly(simulated, tmp_path):
+    config = tiny(f"{simulated}/{{structure}}.tar.gz", f"{simulated}/lists/{{structure}}.csv")
+    config["dna"]["quota"]["test"] = 3
+    config["collection"]["sha256"] = {f"{simulated}/tom20.tar.gz": "0" * 64}
+    ran = snakemake(tmp_path, config, "dna", "download")
+    assert ran.returncode == 1
+    assert "dna.quota.test is 3, but only 2 of the 4 test images" in ran.said
+    assert f"{simulated}/tom20.tar.gz" in ran.said
+    assert "0" * 64 in ran.said
+    assert "Traceback" not in ran.said
+    assert not list((tmp_path / "results").rglob("*part*"))
+
+
+REAL_MINI = PROJECT / "tests/e2e/real_mini.yaml"
+
+
+@pytest.fixture(params=["http", "path"])
+def real_mini(request, shared_data):
+    """The overlay of the real transmitted-light images, with the archives served, and as plain paths."""
+    folder = shared_data / "real-mini"
+    config = yaml.safe_load(REAL_MINI.read_text())
+    if request.param == "path":
+        yield config | {
+            "collection": {
+                "archives": f"{folder}/{{structure}}.tar.gz",
+                "lists": f"{folder}/manifests/{{structure}}.csv",
+            }
+        }
+        return
+    with FileServer(folder) as server:
+        yield config | {
+            "collection": {
+                "archives": server.url("") + "{structure}.tar.gz",
+                "lists": server.url("") + "manifests/{structure}.csv",
+            }
+        }
+
+
+def test_real_images(real_mini, tmp_path):
+    stopped = snakemake(tmp_path, real_mini, "convert")
+    assert stopped.returncode == 1
+    assert "2 images of alpha_tubulin" in stopped.said
+    for tile in (
+        "alpha_tubulin/AICS-12_881_tile-03",
+        "alpha_tubulin/AICS-12_881_tile-13",
+        "sec61_beta/AICS-10_5_5_tile-00",
+    ):
+        assert f"data/{tile}.czi channel 2 (SEG_DNA) is constant" in stopped.said
+    assert not list((tmp_path / "results").rglob("*.h5"))
+
+    skip = real_mini | {"preprocess": real_mini["preprocess"] | {"on_bad_image": "skip"}}
+    ran = snakemake(tmp_path, skip)
+    assert ran.returncode == 0, ran.said
+    with h5py.File(tmp_path / "results/volumes/alpha_tubulin.h5") as file:
+        assert len(file) == 10
+        assert sum("dna" in group for group in file.values()) == 8
+    dna = pd.concat([pd.read_csv(path) for path in (tmp_path / "results/splits/dna").glob("*.csv")])
+    left_out = pd.concat([pd.read_csv(path) for path in (tmp_path / "results/volumes").glob("*.left_out.csv")])
+    assert len(left_out) == 3
+    assert not set(dna.path_czi) & set(left_out.path_czi)
+    assert "tile-13" in (tmp_path / "results/report/data.html").read_text()
+    report = snakemake(tmp_path, skip, "--report", "report.html")
+    assert report.returncode == 0, report.said
+    assert (tmp_path / "report.html").stat().st_size > 100_000

@@ -1,0 +1,85 @@
+"""The configuration: its checks, and that schema, defaults, models and docs say the same."""
+
+import json
+
+import jsonschema
+import pytest
+
+from ssp_model import config as config_module
+from ssp_model.config import TABLE_END, TABLE_START, docs_table, parse_config, schema_json
+from ssp_model.errors import InputError
+from tests.conftest import PROJECT
+
+SCHEMA = PROJECT / "workflow/schemas/config.schema.json"
+
+
+def test_schema_and_docs_are_those_of_the_models():
+    page = (PROJECT / "docs/config.md").read_text()
+    table = page.partition(TABLE_START)[2].partition(TABLE_END)[0]
+    assert SCHEMA.read_text() == schema_json(), "run: python -m ssp_model.config"
+    assert table == docs_table(PROJECT / "config.yaml"), "run: python -m ssp_model.config"
+
+
+def test_every_key_is_explained_and_has_its_default_in_config_yaml(config_values):
+    def check(section, values):
+        assert list(values) == list(section.model_fields)
+        for key, field in section.model_fields.items():
+            options = getattr(field.annotation, "__args__", (field.annotation,))
+            inner = [kind for kind in options if isinstance(kind, type) and issubclass(kind, config_module.Section)]
+            assert field.is_required(), f"{key} has a default besides config.yaml's"
+            if inner:
+                check(inner[0], values[key])
+            else:
+                assert field.description, key
+
+    check(config_module.Config, config_values)
+
+
+def test_schema_accepts_the_defaults_and_is_closed(config_values):
+    schema = json.loads(schema_json())
+    jsonschema.validate(config_values, schema)
+    with pytest.raises(jsonschema.ValidationError, match="epoch"):
+        jsonschema.validate(config_values | {"train": config_values["train"] | {"epoch": 1}}, schema)
+
+
+def test_published_job(config_values):
+    config = parse_config(config_values)
+    assert len(config.structures) == 11
+    assert len(config.tasks) == 12
+    assert config.preprocess.scale == (1, 0.37241, 0.37241)
+    assert (config.train.patch, config.train.epochs, config.train.batch_size) == ((32, 128, 128), 1000, 8)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("train.epoch", 3, r"train\.epoch is not a key \(known here: patch, epochs"),
+        ("modle", {}, r"modle is not a key \(known here: experiment"),
+        ("dna.quota.train", 0, r"dna\.quota\.train is 0 but should be greater than or equal to 1"),
+        ("train.patch", [32, 100, 128], r"train\.patch\.1 is 100 but should be a multiple of 16"),
+        ("train.precision", "half", r"train\.precision is 'half' but should be 'auto'"),
+        ("preprocess.voxel_size_um", [1, 1, 1], "preprocess: give either scale or voxel_size_um"),
+        ("collection.archives", "tom20.tar.gz", r"collection: archives must hold \{structure\}"),
+        ("structures", ["tom20", "tom20"], "tom20 comes twice"),
+        ("structures", ["tom20", "dna"], "dna comes twice"),
+        ("structures", ["../tom20"], r"structures\.0 is '\.\./tom20'"),
+        ("seeds", [], "seeds is "),
+        ("seeds", [1, 1], "seeds must all differ"),
+        ("predict.overlap", 1.0, "predict.overlap is 1.0 but should be less than 1"),
+    ],
+)
+def test_wrong_values_are_named(config_values, path, value, sentence):
+    section = config_values
+    *parents, key = path.split(".")
+    for parent in parents:
+        section = section[parent]
+    section[key] = value
+    with pytest.raises(InputError, match=sentence):
+        parse_config(config_values)
+
+
+def test_missing_key_and_all_problems_at_once(config_values):
+    del config_values["train"]["epochs"]
+    config_values["model"]["width"] = "wide"
+    with pytest.raises(InputError, match=r"model\.width is 'wide' .*; train\.epochs is missing"):
+        parse_config(config_values)

@@ -1,0 +1,71 @@
+"""The project's own checks: style, types, and the form of rules and scripts."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+
+BIN = Path(sys.executable).parent
+RULE_FILES = sorted((PROJECT / "rules").glob("*.smk"))
+RULES = {
+    match[1]: match[2]
+    for path in RULE_FILES
+    for match in re.finditer(r"^ {0,4}rule (\w+):\n((?:(?: {4,}.*)?\n)+)", path.read_text(), re.MULTILINE)
+}
+TARGETS = {"report", "download", "convert", "split", "dna", "integrate", "train", "evaluate"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check", "--no-cache"],
+        ["ruff", "format", "--check", "--no-cache"],
+        ["mypy"],
+        ["snakefmt", "--check", "Snakefile", "rules"],
+        ["snakemake", "--lint"],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_clean(command):
+    ran = subprocess.run([BIN / command[0], *command[1:]], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("rule", sorted(set(RULES) - TARGETS))
+def test_rules_are_complete(rule):
+    found = re.findall(r"^ +(\w+):", RULES[rule], re.MULTILINE)
+    assert {"output", "log", "benchmark", "message", "resources", "params", "conda", "script"} <= set(found)
+    for resource in ("mem_mb=", "runtime="):
+        assert resource in RULES[rule]
+
+
+def test_all_named_targets_are_there():
+    assert set(RULES) >= TARGETS
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "workflow/scripts").glob("*.py")), ids=lambda path: path.name)
+def test_scripts_hold_no_logic(path):
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 30
+    assert 'if __name__ == "__main__":' in lines
+    assert "snakemake.config" not in path.read_text()
+
+
+def test_the_package_does_not_know_snakemake():
+    for path in (PROJECT / "ssp_model").rglob("*.py"):
+        assert not re.search(r"^\s*(import|from) snakemake", path.read_text(), re.MULTILINE), path
+
+
+def test_lock_pins_every_package_the_project_names():
+    locked = {
+        re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower()
+        for line in (PROJECT / "requirements.lock").read_text().splitlines()
+        if "==" in line
+    }
+    text = (PROJECT / "pyproject.toml").read_text()
+    named = re.findall(r'^ {4}"([A-Za-z0-9_.-]+)', text, re.MULTILINE)
+    assert {re.sub(r"[-_.]+", "-", name).lower() for name in named} <= locked

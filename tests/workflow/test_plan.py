@@ -1,0 +1,106 @@
+"""Plans of the workflow, without running it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import PROJECT
+
+SNAKEMAKE = Path(sys.executable).parent / "snakemake"
+
+
+def plan(tmp_path: Path, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess:
+    """A dry run in an empty folder."""
+    command = [SNAKEMAKE, "--snakefile", PROJECT / "Snakefile", "--directory", tmp_path, "-n", *arguments]
+    if config is not None:
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+        command += ["--configfile", tmp_path / "mine.yaml"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+
+def job_counts(ran: subprocess.CompletedProcess) -> dict[str, int]:
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    table = (ran.stdout + ran.stderr).rpartition("Job stats:")[2]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+
+
+def test_full_job(tmp_path):
+    assert job_counts(plan(tmp_path)) == {
+        "download_archive": 11,
+        "download_list": 12,
+        "convert_archive": 11,
+        "split_structure": 11,
+        "split_dna": 1,
+        "integrate_datasets": 1,
+        "table_data": 1,
+        "train_model": 1,
+        "evaluate_model": 1,
+        "plot_history": 1,
+        "plot_scores": 1,
+        "plot_structure": 12,
+        "all": 1,
+        "total": 65,
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "last_rule", "jobs"),
+    [
+        ("download", "download_archive", 11),
+        ("convert", "convert_archive", 11),
+        ("split", "split_dna", 1),
+        ("dna", "split_dna", 1),
+        ("integrate", "integrate_datasets", 1),
+        ("train", "train_model", 1),
+        ("evaluate", "evaluate_model", 1),
+        ("report", "plot_structure", 12),
+    ],
+)
+def test_named_targets(tmp_path, target, last_rule, jobs):
+    counts = job_counts(plan(tmp_path, target))
+    assert counts[target] == 1
+    assert counts[last_rule] == jobs
+
+
+def test_until(tmp_path):
+    counts = job_counts(plan(tmp_path, "--until", "split_structure"))
+    assert set(counts) == {"download_list", "split_structure", "total"}
+
+
+def test_seeds_fan_out(tmp_path):
+    counts = job_counts(plan(tmp_path, config={"seeds": [0, 1, 2]}))
+    assert counts["train_model"] == counts["evaluate_model"] == 3
+    assert counts["integrate_datasets"] == 1
+
+
+def test_without_dna(tmp_path):
+    counts = job_counts(plan(tmp_path, config={"dna": None}))
+    assert "split_dna" not in counts
+    assert counts["plot_structure"] == 11
+
+
+def test_skipping_bad_images_splits_after_the_conversion(tmp_path):
+    skip = {"preprocess": {"on_bad_image": "skip"}}
+    assert "convert_archive" not in job_counts(plan(tmp_path, "split"))
+    assert job_counts(plan(tmp_path, "split", config=skip))["convert_archive"] == 11
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"trian": {}}, "trian is not a key"),
+        ({"train": {"epochs": "many"}}, "train.epochs is 'many' but should be a valid integer"),
+        ({"structures": ["tom 20"]}, "structures.0 is 'tom 20'"),
+    ],
+)
+def test_wrong_config_is_a_plain_sentence_before_anything_runs(tmp_path, config, sentence):
+    ran = plan(tmp_path, config=config)
+    said = ran.stdout + ran.stderr
+    assert ran.returncode == 1
+    assert sentence in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "results").exists()
