@@ -1,7 +1,7 @@
 """The plain U-Net of a task is the network itself."""
 
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -29,4 +29,6 @@ def test_specialised_network_is_the_network(tasks, width, seed, data):
     task = data.draw(st.integers(0, tasks - 1))
     x = torch.randn(2, 1, 16, 32, 16)
     wanted = network(x, torch.full((2,), task))
+    # a network that is all but dead says nothing: what little comes out is what large terms leave of each other
+    assume(wanted.norm() > 0.1)
     assert (network.specialise(task)(x) - wanted).norm() <= 1e-5 * wanted.norm()

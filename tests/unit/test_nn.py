@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from ssp_model.legacy import rename, state_dict_from_published
 from ssp_model.nn import RepMode
-from ssp_model.nn.mode_conv import TaskGroups, convolve
+from ssp_model.nn.mode_conv import MergeKernels, TaskGroups, convolve
 from ssp_model.nn.repmode import MoDEBlock
 
 RELATIVE = 1e-5
@@ -51,7 +51,7 @@ def test_gates_and_merged_kernels(block_and_vectors):
     block, vectors = block_and_vectors
     tasks_T = torch.arange(3)
     assert_close(block.conv.gates(tasks_T), vectors["gate"])
-    assert_close(block.conv.kernels(tasks_T), vectors["merged_kernel"])
+    assert_close(torch.stack(block.conv.kernels(tasks_T)), vectors["merged_kernel"])
 
 
 def test_mode_conv_training(block_and_vectors):
@@ -159,3 +159,10 @@ def test_bf16_gradients_follow_float32(planes):
         gradients.append(torch.autograd.grad(convolve(*inputs), inputs, y_grad.to(dtype)))
     for wanted, found in zip(*gradients, strict=True):
         assert (found.float() - wanted).norm() < 0.01 * wanted.norm()
+
+
+def test_merging_gradients():
+    torch.manual_seed(0)
+    shapes = [(2, 2, 1, 1), (2, 125, 2), (2, 2, 27, 2), (2, 2, 1, 2)]
+    inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    assert torch.autograd.gradcheck(lambda *tensors: MergeKernels.apply(*tensors, torch.float64), inputs)
