@@ -27,6 +27,7 @@ class PlainConv3d(nn.Module):
         self.weight = nn.Parameter(mode.kernels(torch.tensor([0]))[0].detach().clone())
 
     def forward(self, x: Tensor, groups: TaskGroups) -> Tensor:
+        """(N, I, D, H, W) to (N, O, D, H, W)."""
         return convolve(x, self.weight)
 
 
@@ -93,7 +94,8 @@ def main() -> None:
             trainer.step(x, y, task)
     print(
         f"width {arguments.width}, patch {'x'.join(map(str, arguments.patch))}, batch {arguments.batch} with "
-        f"{statistics.mean(distinct):.1f} distinct of {arguments.tasks} tasks, {dtype or torch.float32}, {device_name()}"
+        f"{statistics.mean(distinct):.1f} distinct of {arguments.tasks} tasks, {dtype or torch.float32}, "
+        f"{device_name()}"
     )
     reference = statistics.median(trainers["plain U-Net"].seconds[2:])
     for name, trainer in trainers.items():

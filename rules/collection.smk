@@ -14,8 +14,8 @@ rule download_list:
         mem_mb=500,
         runtime=10,
     params:
-        template=CONFIG.collection.lists,
-        collection=section("collection"),
+        address=lambda wildcards: address_of("lists", wildcards.structure),
+        sha256=lambda wildcards: sha256_of("lists", wildcards.structure),
     message:
         "Get the image list of {wildcards.structure}"
     script:
@@ -35,9 +35,10 @@ rule download_archive:
     resources:
         mem_mb=500,
         runtime=24 * 60,
+        raw_archives=1,
     params:
-        template=CONFIG.collection.archives,
-        collection=section("collection"),
+        address=lambda wildcards: address_of("archives", wildcards.structure),
+        sha256=lambda wildcards: sha256_of("archives", wildcards.structure),
     message:
         "Get the raw images of {wildcards.structure}"
     script:

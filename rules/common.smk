@@ -25,6 +25,12 @@ MODEL = "results/models/{experiment}/seed-{seed}"
 EVALUATION = "results/evaluation/{experiment}/seed-{seed}"
 FIGURES = "results/report/{experiment}/seed-{seed}"
 
+# one archive of raw images at a time, from download to conversion, and one job a GPU; a profile may allow more.
+# Limits set in a profile alone would be lost with --resources on the command line.
+for name, limit in {"raw_archives": 1, "gpu": 1}.items():
+    if name not in workflow.global_resources:
+        workflow.register_resource(name, limit)
+
 
 wildcard_constraints:
     structure="|".join(CONFIG.tasks),
@@ -41,6 +47,16 @@ def of_each_run(pattern):
 def section(name):
     """A section of the checked configuration, as plain values for params."""
     return getattr(CONFIG, name).model_dump()
+
+
+def address_of(kind, structure):
+    """Where an archive or an image list is."""
+    return getattr(CONFIG.collection, kind).replace("{structure}", structure)
+
+
+def sha256_of(kind, structure):
+    """Its checksum, where the configuration has one."""
+    return CONFIG.collection.sha256.get(address_of(kind, structure))
 
 
 def split_lists(task):

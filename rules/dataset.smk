@@ -15,10 +15,13 @@ rule convert_archive:
         "results/benchmarks/convert_archive/{structure}.tsv"
     conda:
         "../envs/ssp.yaml"
+    # before another archive is downloaded
+    priority: 1
     threads: 4
     resources:
         mem_mb=6000,
         runtime=4 * 60,
+        raw_archives=1,
     params:
         dna=DNA,
         preprocess=section("preprocess"),

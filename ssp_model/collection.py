@@ -8,23 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from ssp_model.config import CollectionConfig
 from ssp_model.errors import InputError
-from ssp_model.fetch import fetch
 
 COLUMNS = ("path_czi", "channel_signal", "channel_target")
-
-
-def download(template: str, structure: str, target: str | Path, collection: CollectionConfig) -> None:
-    """Get one structure's archive or image list.
-
-    Raises
-    ------
-    InputError
-        The address does not answer, or the file is not what its checksum says.
-    """
-    address = template.replace("{structure}", structure)
-    fetch(address, Path(target), sha256=collection.sha256.get(address))
 
 
 def read_list(path: str | Path) -> pd.DataFrame:

@@ -111,6 +111,12 @@ class TrainConfig(Section):
     epochs: int = Field(ge=1, description="Epochs; in one, each training image gives one random crop.")
     batch_size: int = Field(ge=1, description="Crops a step.")
     learning_rate: Positive = Field(description="Adam's learning rate.")
+    schedule: Literal["constant", "cosine"] = Field(
+        description="Learning rate over the training: `constant`, or falling to zero along half a `cosine`."
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        description="Steps over which the learning rate first rises linearly; 0 for none."
+    )
     validate_every: int = Field(ge=1, description="Epochs between validations on whole images.")
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
         description="Arithmetic of the network: `auto` takes bf16 where the hardware has units for it, fp16 on "

@@ -11,7 +11,7 @@ Volumes are stored in one piece, uncompressed: a crop is read without touching t
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -186,7 +186,7 @@ class Dataset:
     index : DataFrame
         One row a sample, with the columns of `/index`.
     tasks : list of str
-        All tasks; a sample's task as a number is its place in this list.
+        All tasks, alphabetically; unless numbered otherwise, a sample's task as a number is its place here.
     voxel_size_um : tuple of float, or None
         Z, Y, X; None where the source images had no pixel sizes.
     """
@@ -204,7 +204,23 @@ class Dataset:
         self.index = pd.DataFrame(
             {name: [v.decode() for v in c] if c.dtype.kind == "O" else c for name, c in columns.items()}
         )
-        self.index["task_number"] = self.index.task.map(self.tasks.index)
+        self.number_tasks(self.tasks)
+
+    def number_tasks(self, tasks: Sequence[str]) -> None:
+        """Number the samples' tasks by their places in `tasks`, such as those of a model.
+
+        Raises
+        ------
+        InputError
+            The dataset has a task that is not among them.
+        """
+        unknown = sorted(set(self.index.task) - set(tasks))
+        if unknown:
+            raise InputError(
+                f"{self.path} has samples of {', '.join(unknown)}, but the model predicts {', '.join(tasks)} only; "
+                "train with these structures, or leave them out of the dataset."
+            )
+        self.index["task_number"] = [list(tasks).index(task) for task in self.index.task]
 
     def __len__(self) -> int:
         return len(self.index)

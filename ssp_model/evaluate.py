@@ -59,16 +59,15 @@ def evaluate_model(
     Raises
     ------
     InputError
-        The model does not know a structure of the dataset.
+        The model does not know a structure of the dataset, or was trained at another voxel size.
     """
     torch.set_num_threads(threads)
     fabric = Fabric(accelerator="auto", devices=1, precision=choose_precision(precision))
     model, info = load_model(model_path, fabric.device)
     with Dataset(test_set) as dataset, replacing(images) as folder:
-        check_fits(dataset, info)
+        check_voxel_size(dataset, info)
+        dataset.number_tasks(info.structures)
         folder.mkdir()
-        # the dataset counts its own structures, the model may know more
-        dataset.index["task_number"] = [info.task(structure) for structure in dataset.index.task]
         scores = []
         predict = partial(
             predict_dataset, model, dataset, info.patch, overlap=predict_config.overlap, autocast=fabric.autocast
@@ -96,10 +95,8 @@ def evaluate_model(
     logger.info("MSE %.4f, MAE %.4f, R2 %.4f over %d images", *mean, len(table))
 
 
-def check_fits(dataset: Dataset, info: ModelInfo) -> None:
-    """Refuse a dataset of structures the model does not predict, or of another voxel size."""
-    for structure in dataset.tasks:
-        info.task(structure)
+def check_voxel_size(dataset: Dataset, info: ModelInfo) -> None:
+    """Refuse a dataset of another voxel size than the model was trained at."""
     if dataset.voxel_size_um and info.voxel_size_um:
         ratio = np.array(dataset.voxel_size_um) / np.array(info.voxel_size_um)
         if np.abs(ratio - 1).max() > 0.05:

@@ -1,6 +1,7 @@
 """The report's figures and tables. Colours are safe for colour-blind readers."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
@@ -19,8 +20,10 @@ from ssp_model.files import replacing
 from ssp_model.images import Image
 from ssp_model.metrics import METRICS
 
-STRUCTURE_COLOURS = plt.get_cmap("tab20").colors  # type: ignore[attr-defined]
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#666666"
+# Okabe & Ito's colours; a second round takes dashed lines
+COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+LINES = [(colour, style) for style in ("-", "--") for colour in COLOURS]
 
 plt.rcParams.update(
     {
@@ -58,13 +61,14 @@ def plot_history(history: str | Path, path: str | Path) -> None:
     all_axes.legend()
     prefix = "val_mse_"
     columns = [column for column in table if column.startswith(prefix)]
-    # named at the end of each line, which needs no look-up of colours
-    for colour, column in zip(STRUCTURE_COLOURS, columns, strict=False):
-        each_axes.plot(validated.epoch, validated[column], "o-", ms=2, color=colour, label=column.removeprefix(prefix))
+    for (colour, style), column in zip(cycle(LINES), columns, strict=False):
+        name = column.removeprefix(prefix)
+        each_axes.plot(validated.epoch, validated[column], style, marker="o", ms=2.5, color=colour, label=name)
     each_axes.legend(fontsize=7, ncols=2 if len(columns) > 6 else 1)
     each_axes.set(title="Validation, by structure", xlabel="epoch")
     for axes in (all_axes, each_axes):
         axes.set_ylim(bottom=0)
+        axes.set_xlim(0, table.epoch.max() * 1.02)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.2)
     save(figure, path)
@@ -88,6 +92,7 @@ def plot_scores(per_image: str | Path, per_structure: str | Path, path: str | Pa
         axes.set_yticks(range(len(order)), order)
         axes.set_ylim(-0.6, len(order) - 0.4)
         axes.grid(axis="x", alpha=0.2)
+    figure.suptitle("Each dot is a test image, each bar the mean of a structure", fontsize=9, color=GREY)
     save(figure, path)
 
 
@@ -119,11 +124,13 @@ def plot_structure(per_image: str | Path, images: str | Path, structure: str, pa
         ("prediction - target", prediction - target, "PuOr_r", Normalize(-limit, limit)),
     ]
     depth, height, width = (n * um for n, um in zip(signal.shape, size, strict=True))
+    column_inches = 3.0
+    inches = [column_inches * height / width, column_inches * depth / width, 0.12]
     figure, axes = plt.subplots(
-        2, 4, figsize=(12, 3 * (height + depth) / width + 1.2), height_ratios=[height, depth], layout="constrained"
+        3, 4, figsize=(4 * column_inches, sum(inches) + 1.1), height_ratios=inches, layout="constrained"
     )
     for column, (title, volume, colours, norm) in enumerate(panels):
-        xy, xz = axes[:, column]
+        xy, xz, bar = axes[:, column]
         shown = xy.imshow(volume[z], cmap=colours, norm=norm, extent=(0, width, height, 0), interpolation="nearest")
         xz.imshow(volume[::-1, y], cmap=colours, norm=norm, extent=(0, width, 0, depth), interpolation="nearest")
         xy.axhline((y + 0.5) * size[1], color="white", lw=0.6, ls=":")
@@ -132,10 +139,9 @@ def plot_structure(per_image: str | Path, images: str | Path, structure: str, pa
         for panel in (xy, xz):
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
-        if column:
-            bar = figure.colorbar(shown, ax=xz, location="bottom", aspect=30, pad=0.08)
-            bar.ax.tick_params(labelsize=7)
-            bar.set_label("standardised intensity", fontsize=7)
+        figure.colorbar(shown, cax=bar, orientation="horizontal")
+        bar.tick_params(labelsize=7)
+        bar.set_xlabel("standardised intensity", fontsize=7)
     axes[0, 0].set_ylabel("XY")
     axes[1, 0].set_ylabel("XZ")
     scale_bar(axes[0, 0], width, height, "px" if stack.pixel_size_um[1] is None else "µm")

@@ -5,14 +5,17 @@ then the whole validation images are predicted, and the model of lowest mean squ
 """
 
 import logging
+import math
 import resource
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import DataLoader
 
 from ssp_model.checkpoint import ModelInfo, save_model
@@ -77,6 +80,8 @@ def train_model(
         model, optimiser = fabric.setup(network, optimiser)
         sampler = EpochSampler(len(training), seed)
         loader = make_loader(fabric, training, sampler, config, seed, workers=threads)
+        validation.number_tasks(training.tasks)
+        schedule = LambdaLR(optimiser, partial(learning_rate_factor, steps=len(loader) * config.epochs, config=config))
         logger.info(
             "RepMode of width %d (%s parameters) for %d structures: %d training and %d validation samples, "
             "%d epochs of %d steps, on %s in %s",
@@ -89,9 +94,9 @@ def train_model(
         started = last_line = time.monotonic()
         for epoch in range(1, config.epochs + 1):
             sampler.epoch = epoch
-            row = {"epoch": epoch, **train_epoch(fabric, model, optimiser, loader, training.tasks)}
+            row = {"epoch": epoch, **train_epoch(fabric, model, optimiser, schedule, loader, training.tasks)}
             if epoch % config.validate_every == 0 or epoch == config.epochs:
-                row |= validate(fabric, network, validation, config, predict_config)
+                row |= validate(fabric, network, validation, config, predict_config, training.tasks)
                 if row["val_mse"] < best["val_mse"]:
                     best = {"epoch": epoch, "val_mse": row["val_mse"]}
                     save_model(
@@ -124,7 +129,12 @@ def make_loader(
 
 
 def train_epoch(
-    fabric: Fabric, model: torch.nn.Module, optimiser: torch.optim.Optimizer, loader: DataLoader, tasks: list[str]
+    fabric: Fabric,
+    model: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: LRScheduler,
+    loader: DataLoader,
+    tasks: list[str],
 ) -> dict[str, float]:
     """One crop of each image; returns the epoch's row of the history."""
     started = time.monotonic()
@@ -136,6 +146,7 @@ def train_epoch(
         optimiser.zero_grad()
         fabric.backward(loss_N.mean())
         optimiser.step()
+        schedule.step()
         losses.append(loss_N.detach())
         labels.append(task)
     mse = torch.cat(losses).float().cpu().numpy()
@@ -149,8 +160,23 @@ def train_epoch(
     return row | means("train_mse", mse, torch.cat(labels).cpu().numpy(), tasks)
 
 
+def learning_rate_factor(step: int, steps: int, config: TrainConfig) -> float:
+    """What the learning rate is multiplied by at a step, counted from 0."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return 1.0
+    done = (step - config.warmup_steps) / max(steps - config.warmup_steps, 1)
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
 def validate(
-    fabric: Fabric, network: RepMode, validation: Dataset, config: TrainConfig, predict_config: PredictConfig
+    fabric: Fabric,
+    network: RepMode,
+    validation: Dataset,
+    config: TrainConfig,
+    predict_config: PredictConfig,
+    tasks: list[str],
 ) -> dict[str, float]:
     """Mean squared error over whole images; returns its columns of the history."""
     network.eval()
@@ -159,7 +185,7 @@ def validate(
     for sample, prediction in predictions:
         mse.append(score(prediction, validation.target(sample)[()])["mse"])
         labels.append(validation.index.task_number[sample])
-    return means("val_mse", np.array(mse), np.array(labels), validation.tasks)
+    return means("val_mse", np.array(mse), np.array(labels), tasks)
 
 
 def means(name: str, values: np.ndarray, labels: np.ndarray, tasks: list[str]) -> dict[str, float]:

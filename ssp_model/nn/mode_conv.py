@@ -122,7 +122,7 @@ class MergeKernels(torch.autograd.Function):
 
 @lru_cache
 def _small_voxels(device: torch.device) -> Tensor:
-    """Which of 125 voxels each part of a small kernel covers, (28, 125): the centre's 27, and all for the uniform one."""
+    """Which of 125 voxels each part of a small kernel covers, (28, 125): one each of the centre's 27, then all."""
     covered = torch.zeros(28, 5, 5, 5)
     part = torch.arange(27)
     covered[part, 1 + part // 9, 1 + part // 3 % 3, 1 + part % 3] = 1

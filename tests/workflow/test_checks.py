@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,11 @@ def test_lock_pins_every_package_the_project_names():
     text = (PROJECT / "pyproject.toml").read_text()
     named = re.findall(r'^ {4}"([A-Za-z0-9_.-]+)', text, re.MULTILINE)
     assert {re.sub(r"[-_.]+", "-", name).lower() for name in named} <= locked
+
+
+def test_conda_environment_agrees_with_the_lock():
+    locked = set((PROJECT / "requirements.lock").read_text().splitlines())
+    pins = re.findall(r"^ {6}- (\S+==\S+)$", (PROJECT / "envs/ssp.yaml").read_text(), re.MULTILINE)
+    named = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert len(pins) == len(named)
+    assert set(pins) <= locked

@@ -1,0 +1,90 @@
+"""Digests of the code behind a result, and logs of failed jobs."""
+
+import logging
+import sys
+
+import pytest
+
+from ssp_model import log, provenance
+from ssp_model.errors import InputError
+from ssp_model.provenance import failed_job_logs, source_digest
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of two modules, the first of which imports the second."""
+    folder = tmp_path / "ssp_model"
+    folder.mkdir()
+    (folder / "train.py").write_text("from ssp_model.nn import net\nfrom ssp_model.log import logger\n")
+    (folder / "nn.py").write_text("net = 1\n")
+    monkeypatch.setattr(provenance, "PACKAGE", folder)
+    source_digest.cache_clear()
+    yield folder
+    source_digest.cache_clear()
+
+
+def digest() -> str:
+    source_digest.cache_clear()
+    return source_digest("train")
+
+
+def test_digest_follows_imports_and_ignores_comments(package):
+    before = digest()
+    (package / "nn.py").write_text("# a comment\nnet   =  1\n")
+    assert digest() == before
+    (package / "nn.py").write_text("net = 2\n")
+    assert digest() != before
+
+
+def test_digests_of_the_real_package():
+    source_digest.cache_clear()
+    assert source_digest("train") != source_digest("evaluate")
+    assert source_digest("splits") == source_digest("splits")
+
+
+def test_logs_of_failed_jobs_are_found(tmp_path):
+    job_log = tmp_path / "job.log"
+    job_log.write_text("why")
+    line = f"    log: {job_log} (check log file(s) for error details)\n"
+    (tmp_path / "snakemake.log").write_text(
+        f"Error in rule x:\n{line}{line}    log: gone.log (check log file(s) for error details)\n"
+    )
+    assert failed_job_logs([tmp_path / "snakemake.log"]) == [str(job_log)]
+
+
+@pytest.fixture
+def job_log(tmp_path, monkeypatch, capsys):
+    """A workflow job's log, with the logger and the hook as they were afterwards."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    handlers = log.logger.handlers
+    path = tmp_path / "results/logs/train_model/a/seed-0.log"
+    log.log_to(path)
+    yield path
+    log.logger.handlers = handlers
+    logging.captureWarnings(False)
+
+
+def test_mendable_errors_are_one_sentence_without_traceback(job_log, capsys):
+    for error in (InputError("tom20.csv lists no image."), ZeroDivisionError("a fault")):
+        sys.excepthook(type(error), error, None)
+    said = capsys.readouterr().err
+    assert "train_model/a/seed-0: tom20.csv lists no image.\n" in said
+    text = job_log.read_text()
+    assert "ERROR tom20.csv lists no image.\n" in text
+    assert text.count("ZeroDivisionError") == 1
+    assert "InputError" not in text
+
+
+def test_progress_is_a_plain_line_now_and_then(job_log, monkeypatch):
+    monkeypatch.setattr(log, "LINE_EVERY_S", 0.0)
+    with log.progress("convert tom20", 4, "images") as advance:
+        advance(1)
+        advance(1)
+    lines = job_log.read_text().splitlines()
+    assert "convert tom20: 1 of 4 images" in lines[0]
+    assert "convert tom20: 2 of 4 images" in lines[1]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3, "3 s"), (200, "3 min 20 s"), (18_120, "5 h 02 min")])
+def test_durations(seconds, text):
+    assert log.duration(seconds) == text

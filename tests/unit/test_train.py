@@ -1,0 +1,135 @@
+"""Training and evaluation on a tiny dataset."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ssp_model.checkpoint import load_model, read_info
+from ssp_model.config import EvaluateConfig, ModelConfig, PredictConfig, TrainConfig, parse_config
+from ssp_model.dataset import integrate
+from ssp_model.errors import InputError
+from ssp_model.evaluate import evaluate_model, is_median
+from ssp_model.splits import SPLITS
+from ssp_model.train import learning_rate_factor, train_model
+
+
+@pytest.fixture
+def train_config(config_values) -> TrainConfig:
+    tiny = {"patch": (16, 16, 16), "epochs": 3, "batch_size": 2, "validate_every": 2, "learning_rate": 1e-2}
+    return parse_config(config_values).train.model_copy(update={**tiny, "precision": "float32"})
+
+
+@pytest.fixture
+def datasets(tmp_path):
+    """Two structures whose targets are simple functions of the signal."""
+    rng = np.random.default_rng(0)
+    splits = {task: {split: tmp_path / f"{task}-{split}.csv" for split in SPLITS} for task in ("tom20", "zo1")}
+    volumes = {task: tmp_path / f"{task}-volumes.h5" for task in splits}
+    for task, path in volumes.items():
+        with h5py.File(path, "w") as file:
+            for row in range(5):
+                group = file.create_group(f"{row:04d}")
+                group.attrs.update(path_czi=f"data/{task}/{row}.czi", source_bytes=9, source_sha256="ab")
+                group.attrs["voxel_size_um"] = [0.3, 0.3, 0.3]
+                signal = rng.normal(size=(16, 20, 18)).astype(np.float32)
+                for role, voxels in {"signal": signal, task: signal if task == "tom20" else -signal}.items():
+                    dataset = group.create_dataset(role, data=voxels)
+                    dataset.attrs.update(channel=0, channel_name=role, mean=0.0, std=1.0)
+        for split, rows in {"train": (0, 1), "val": (2,), "test": (3, 4)}.items():
+            paths = [f"data/{task}/{row}.czi" for row in rows]
+            pd.DataFrame({"path_czi": paths}).to_csv(splits[task][split], index=False)
+    files = {split: tmp_path / f"{split}.h5" for split in SPLITS}
+    integrate(splits, volumes, files, {"preprocess": {"scale": [1, 1, 1]}})
+    return files
+
+
+def train(datasets, folder, config, seed=0):
+    outputs = folder / "model.safetensors", folder / "history.csv"
+    predict = PredictConfig(overlap=0.0)
+    train_model(datasets["train"], datasets["val"], *outputs, ModelConfig(width=2), config, predict, seed)
+    return outputs
+
+
+def test_training_keeps_the_best_model_and_its_history(datasets, tmp_path, train_config):
+    model_path, history_path = train(datasets, tmp_path / "a", train_config)
+    history = pd.read_csv(history_path)
+    assert history.epoch.tolist() == [1, 2, 3]
+    assert history.val_mse.notna().tolist() == [False, True, True]
+    assert {"train_mse_tom20", "train_mse_zo1", "val_mse_tom20", "val_mse_zo1"} <= set(history)
+    info = read_info(model_path)
+    assert info.training["val_mse"] == pytest.approx(history.val_mse.min())
+    assert info.training["epoch"] == history.epoch[history.val_mse.idxmin()]
+    assert info.structures == ("tom20", "zo1")
+    assert info.config["train"]["epochs"] == 3
+
+
+def test_training_is_reproducible(datasets, tmp_path, train_config):
+    weights = [load_file(train(datasets, tmp_path / str(i), train_config, seed)[0]) for i, seed in enumerate((3, 3, 4))]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
+
+
+def test_diverging_training_stops_plainly(datasets, tmp_path, train_config):
+    with pytest.raises(InputError, match="not a finite number any more; lower train.learning_rate"):
+        train(datasets, tmp_path / "nan", train_config.model_copy(update={"learning_rate": 1e30}))
+    assert not (tmp_path / "nan/model.safetensors").exists()
+
+
+def test_evaluation(datasets, tmp_path, train_config):
+    model_path, _ = train(datasets, tmp_path, train_config)
+    outputs = [tmp_path / name for name in ("per_image.csv", "per_structure.csv", "overall.csv", "images")]
+    saves_all = EvaluateConfig(save_images="all")
+    evaluate_model(model_path, datasets["test"], *outputs, "float32", PredictConfig(overlap=0.5), saves_all)
+    images = pd.read_csv(outputs[0])
+    assert len(images) == 4
+    assert images.file.map(lambda name: (outputs[3] / name).exists()).all()
+    assert pd.read_csv(outputs[2]).r2[0] == pytest.approx(images.r2.mean())
+
+    evaluate_model(
+        model_path, datasets["test"], *outputs[:3], tmp_path / "pictured", "float32", PredictConfig(overlap=0.5),
+        EvaluateConfig(save_images="pictured"),
+    )  # fmt: skip
+    assert len(list((tmp_path / "pictured").rglob("*.tif"))) == 2
+
+
+def test_evaluation_refuses_another_voxel_size_or_unknown_structures(datasets, tmp_path, train_config):
+    model_path, _ = train(datasets, tmp_path, train_config)
+    outputs = [tmp_path / "out" / str(i) for i in range(4)]
+    arguments = (*outputs, "float32", PredictConfig(overlap=0.5), EvaluateConfig(save_images="all"))
+    with h5py.File(datasets["test"], "a") as file:
+        file.attrs["voxel_size_um"] = [0.3, 0.1, 0.1]
+    with pytest.raises(InputError, match="voxels of 0.300 x 0.100 x 0.100 um .* trained at 0.300 x 0.300 x 0.300 um"):
+        evaluate_model(model_path, datasets["test"], *arguments)
+    with h5py.File(datasets["test"], "a") as file:
+        file.attrs["voxel_size_um"] = [0.3, 0.3, 0.3]
+        file["index/task"][0] = "golgi"
+        file.attrs["tasks"] = ["golgi", "tom20", "zo1"]
+    with pytest.raises(InputError, match="has samples of golgi, but the model predicts tom20, zo1 only"):
+        evaluate_model(model_path, datasets["test"], *arguments)
+    assert not any(path.exists() for path in outputs)
+
+
+def test_the_pictured_image_is_the_median():
+    table = pd.DataFrame({"structure": ["a"] * 4 + ["b"] * 3, "r2": [0.4, 0.1, 0.3, 0.2, 3.0, 1.0, 2.0]})
+    assert table.r2[is_median(table)].tolist() == [0.2, 2.0]
+
+
+def test_files_that_are_no_models(tmp_path):
+    (tmp_path / "pickle.safetensors").write_bytes(b"\x80\x04no")
+    with pytest.raises(InputError, match="can't be read as a model"):
+        load_model(tmp_path / "pickle.safetensors")
+    save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match="is no model of this project: its format is 'none'"):
+        load_model(tmp_path / "other.safetensors")
+
+
+def test_schedules(train_config):
+    assert [learning_rate_factor(step, 10, train_config) for step in (0, 9)] == [1, 1]
+    cosine = train_config.model_copy(update={"schedule": "cosine", "warmup_steps": 2})
+    factors = [learning_rate_factor(step, 10, cosine) for step in range(11)]
+    assert factors[:3] == [0.5, 1, 1]
+    assert factors[6] == pytest.approx(0.5)
+    assert factors[10] == pytest.approx(0)
