@@ -8,6 +8,8 @@ rule download_list:
         "results/logs/download_list/{structure}.log",
     benchmark:
         "results/benchmarks/download_list/{structure}.tsv"
+    # no archive is to lie waiting for a list
+    priority: 2
     conda:
         "../envs/ssp.yaml"
     resources:
@@ -32,6 +34,8 @@ rule download_archive:
         "results/benchmarks/download_archive/{structure}.tsv"
     conda:
         "../envs/ssp.yaml"
+    # as many as the conversion asks for, so that no download slips in where that finds no room
+    threads: 4
     resources:
         mem_mb=500,
         runtime=24 * 60,

@@ -13,10 +13,10 @@ rule convert_archive:
         "results/logs/convert_archive/{structure}.log",
     benchmark:
         "results/benchmarks/convert_archive/{structure}.tsv"
-    conda:
-        "../envs/ssp.yaml"
     # before another archive is downloaded
     priority: 1
+    conda:
+        "../envs/ssp.yaml"
     threads: 4
     resources:
         mem_mb=6000,

@@ -1,6 +1,7 @@
 """The whole workflow on tiny data, over a real web server on loopback."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,7 @@ def finished(simulated, tmp_path_factory):
         config = tiny(server.url("") + "{structure}.tar.gz", server.url("") + "lists/{structure}.csv")
         ran = snakemake(folder, config)
         assert ran.returncode == 0, ran.said
+        (folder / "said.txt").write_text(ran.said)
         yield folder, config, server
 
 
@@ -106,6 +108,12 @@ def test_broken_download_was_resumed_and_raw_images_are_gone(finished):
     ranges = [request.range for request in server.requests if request.path == "tom20.tar.gz"]
     assert ranges == [None, "bytes=100000-"]
     assert not list((folder / "results/raw").glob("*"))
+
+
+def test_one_raw_archive_at_a_time(finished):
+    said = (finished[0] / "said.txt").read_text()
+    events = re.findall(r"Get the raw images|Removing temporary output results/raw", said)
+    assert events == ["Get the raw images", "Removing temporary output results/raw"] * 2
 
 
 def test_datasets_know_where_they_came_from(finished):

@@ -53,22 +53,19 @@ def test_logs_of_failed_jobs_are_found(tmp_path):
 
 
 @pytest.fixture
-def job_log(tmp_path, monkeypatch, capsys):
-    """A workflow job's log, with the logger and the hook as they were afterwards."""
+def job_log(tmp_path, monkeypatch):
+    """Where a job's log goes; logger and hook are afterwards as they were."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    handlers = log.logger.handlers
-    path = tmp_path / "results/logs/train_model/a/seed-0.log"
-    log.log_to(path)
-    yield path
-    log.logger.handlers = handlers
+    monkeypatch.setattr(log.logger, "handlers", log.logger.handlers)
+    yield tmp_path / "results/logs/train_model/a/seed-0.log"
     logging.captureWarnings(False)
 
 
 def test_mendable_errors_are_one_sentence_without_traceback(job_log, capsys):
+    log.log_to(job_log)
     for error in (InputError("tom20.csv lists no image."), ZeroDivisionError("a fault")):
         sys.excepthook(type(error), error, None)
-    said = capsys.readouterr().err
-    assert "train_model/a/seed-0: tom20.csv lists no image.\n" in said
+    assert "train_model/a/seed-0: tom20.csv lists no image.\n" in capsys.readouterr().err
     text = job_log.read_text()
     assert "ERROR tom20.csv lists no image.\n" in text
     assert text.count("ZeroDivisionError") == 1
@@ -76,6 +73,7 @@ def test_mendable_errors_are_one_sentence_without_traceback(job_log, capsys):
 
 
 def test_progress_is_a_plain_line_now_and_then(job_log, monkeypatch):
+    log.log_to(job_log)
     monkeypatch.setattr(log, "LINE_EVERY_S", 0.0)
     with log.progress("convert tom20", 4, "images") as advance:
         advance(1)
