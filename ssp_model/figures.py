@@ -161,16 +161,17 @@ def scale_bar(axes: Axes, width: float, height: float, unit: str) -> None:
     length = max(size for size in (1, 2, 5, 10, 20, 50, 100, 200) if size <= max(width / 3, 1))
     left, bottom = width * 0.05, height * 0.93
     # a dark rim keeps them legible on any image
-    rim = [withStroke(linewidth=2.5, foreground="black")]
-    bar = {
-        "color": "white",
-        "lw": 3,
-        "solid_capstyle": "butt",
-        "path_effects": [withStroke(linewidth=5, foreground="black")],
-    }
-    axes.plot([left, left + length], [bottom, bottom], **bar)
-    text = {"color": "white", "ha": "center", "va": "bottom", "path_effects": rim}
-    axes.text(left + length / 2, bottom - height * 0.02, f"{length} {unit}", **text)
+    rim = withStroke(linewidth=2.5, foreground="black")
+    middle, text_bottom = left + length / 2, bottom - height * 0.02
+    axes.plot(
+        [left, left + length],
+        [bottom, bottom],
+        color="white",
+        lw=3,
+        solid_capstyle="butt",
+        path_effects=[withStroke(linewidth=5, foreground="black")],
+    )
+    axes.text(middle, text_bottom, f"{length} {unit}", color="white", ha="center", va="bottom", path_effects=[rim])
 
 
 TABLE_STYLE = """<meta charset="utf-8"><meta name="viewport" content="width=device-width">
