@@ -8,6 +8,7 @@ rule train_model:
     output:
         model=f"{MODEL}/model.safetensors",
         history=f"{MODEL}/history.csv",
+        events=f"{MODEL}/events.jsonl",
     log:
         "results/logs/train_model/{experiment}/seed-{seed}.log",
     benchmark:
@@ -20,6 +21,8 @@ rule train_model:
         mem_mb=16000,
         runtime=7 * 24 * 60,
     params:
+        # not an output: outputs are deleted before a rerun, and a killed training goes on from here
+        state="results/training/{experiment}/seed-{seed}",
         model=section("model"),
         train=section("train"),
         predict=section("predict"),

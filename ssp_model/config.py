@@ -117,6 +117,19 @@ class TrainConfig(Section):
     warmup_steps: Annotated[int, Field(ge=0)] = Field(
         description="Steps over which the learning rate first rises linearly; 0 for none."
     )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        description="Decoupled weight decay (AdamW); with 0 this is Adam."
+    )
+    gradient_clip: Positive | None = Field(description="Largest norm of the gradient, or null for no limit.")
+    ema: Fraction | None = Field(
+        description="Decay of a running average of the weights, which then is validated and kept; null for none."
+    )
+    early_stopping: Annotated[int, Field(ge=1)] | None = Field(
+        description="Validations without a better model after which training ends, or null."
+    )
+    keep_every: Annotated[int, Field(ge=1)] | None = Field(
+        description="Epochs after which a model is kept besides the best, under `results/training`; null for none."
+    )
     validate_every: int = Field(ge=1, description="Epochs between validations on whole images.")
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
         description="Arithmetic of the network: `auto` takes bf16 where the hardware has units for it, fp16 on "

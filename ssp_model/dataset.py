@@ -9,6 +9,7 @@ attributes          tasks, axes, units, voxel_size_um, split, version, config
 Volumes are stored in one piece, uncompressed: a crop is read without touching the rest.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -232,6 +233,11 @@ class Dataset:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+    def digest(self) -> str:
+        """A digest of which images and channels the dataset holds and how they were made."""
+        text = self.index.to_csv(index=False) + json.dumps(self.config, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def signal(self, sample: int) -> h5py.Dataset:
         """Transmitted light of a sample, (Z, Y, X)."""

@@ -43,7 +43,7 @@ def pad_to(image: np.ndarray, size: Sequence[int]) -> tuple[np.ndarray, Crop]:
     return image, inner  # type: ignore[return-value]
 
 
-class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int]]):
+class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int, int]]):
     """Crops of a dataset's samples; an item is named by (epoch, sample).
 
     Parameters
@@ -59,8 +59,8 @@ class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int]]):
         self.path, self.patch, self.seed = Path(path), tuple(patch), seed
         self._dataset: Dataset | None = None
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int]:
-        """Signal and target, each (1, Z, Y, X), float32, and the task's number."""
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int, int]:
+        """Signal and target, each (1, Z, Y, X), float32, the task's number and the sample's."""
         if self._dataset is None:
             self._dataset = Dataset(self.path)
         epoch, sample = key
@@ -72,22 +72,31 @@ class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int]]):
         crop = tuple(slice(start, start + want) for start, want in zip(starts, self.patch, strict=True))
         flips = tuple(axis for axis in range(3) if rng.random() < 0.5)
         pair = (self._read(volume, crop, flips) for volume in (signal, target))
-        return *pair, int(self._dataset.index.task_number[sample])  # type: ignore[return-value]
+        return *pair, int(self._dataset.index.task_number[sample]), sample  # type: ignore[return-value]
 
     def _read(self, volume: h5py.Dataset, crop: tuple[slice, ...], flips: tuple[int, ...]) -> Tensor:
         voxels, _ = pad_to(volume[crop], self.patch)
         return torch.from_numpy(np.ascontiguousarray(np.flip(voxels, flips))[None])
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """All samples once an epoch, in an order that depends on seed and epoch alone; set `epoch` before iterating."""
+class EpochSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of an epoch: all samples once, in an order that depends on seed and epoch alone.
 
-    def __init__(self, samples: int, seed: int) -> None:
-        self.samples, self.seed, self.epoch = samples, seed, 0
+    Parameters
+    ----------
+    samples, seed, batch_size : int
 
-    def __len__(self) -> int:
-        return self.samples
+    Attributes
+    ----------
+    epoch, first_batch : int
+        Which epoch, and from which of its batches on; set them before iterating.
+    """
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __init__(self, samples: int, seed: int, batch_size: int) -> None:
+        self.samples, self.seed, self.batch_size = samples, seed, batch_size
+        self.epoch, self.first_batch = 1, 0
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.samples)
-        return iter([(self.epoch, int(sample)) for sample in order])
+        for start in range(self.first_batch * self.batch_size, self.samples, self.batch_size):
+            yield [(self.epoch, int(sample)) for sample in order[start : start + self.batch_size]]

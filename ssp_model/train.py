@@ -2,20 +2,30 @@
 
 Each step takes a batch of random crops, each labelled for one structure; the network predicts that structure. Now and
 then the whole validation images are predicted, and the model of lowest mean squared error over them is kept.
+
+A training that is stopped or killed at any moment goes on, with the same command, as if nothing had happened: what
+changes while training is in `Training`, saved as one every few minutes and at each validation. Several processes share
+a batch: each takes a slice of it, and batch norm sees it whole, so the result does not depend on their number.
 """
 
+import json
 import logging
 import math
+import os
 import resource
+import sys
 import time
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from ssp_model.checkpoint import ModelInfo, save_model
@@ -29,18 +39,65 @@ from ssp_model.metrics import score
 from ssp_model.nn import RepMode
 from ssp_model.patches import EpochSampler, RandomCrops
 from ssp_model.predict import predict_dataset
+from ssp_model.state import Interrupted, StopRequest, explain_full_disk, load_state, save_state, stop_on_signals
 
 logger = logging.getLogger(__name__)
 
 LINE_EVERY_S = 15.0
 """Between validations, the log gets a line of an epoch at most this often."""
+SAVE_EVERY_S = 180.0
+"""The state is saved at least this often, besides at each validation."""
+LOOK_EVERY_STEPS = 20
+"""Steps after which losses are looked at; looking at each would make a GPU wait."""
+
+
+@dataclass(frozen=True)
+class TrainFiles:
+    """Where a training reads and writes.
+
+    Attributes
+    ----------
+    train, val : path
+        Datasets (HDF5).
+    model : path
+        Model file to write: the model of lowest mean validation MSE.
+    history : path
+        CSV file to write: a row an epoch, with the training MSE and, where validated, the validation MSE, over all and
+        of each structure.
+    events : path
+        JSON lines to write: every step, validation and resume.
+    state : path
+        Folder of the training state; gone when the training has ended well.
+    """
+
+    train: Path
+    val: Path
+    model: Path
+    history: Path
+    events: Path
+    state: Path
+
+
+@dataclass
+class Progress:
+    """How far a training is; with the weights, all that changes."""
+
+    epoch: int = 1
+    batch: int = 0
+    """Batches of this epoch that are done."""
+    losses: list[float] = field(default_factory=list)
+    """Loss of each sample of this epoch so far, and below its task."""
+    labels: list[int] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_mse: float = math.inf
+    epoch_seconds: float = 0.0
+    seconds: float = 0.0
+    event_bytes: int = 0
 
 
 def train_model(
-    train_set: str | Path,
-    val_set: str | Path,
-    model_path: str | Path,
-    history_path: str | Path,
+    files: TrainFiles,
     model_config: ModelConfig,
     config: TrainConfig,
     predict_config: PredictConfig,
@@ -51,13 +108,7 @@ def train_model(
 
     Parameters
     ----------
-    train_set, val_set : path
-        Datasets (HDF5).
-    model_path : path
-        Model file to write: the model of lowest mean validation MSE.
-    history_path : path
-        CSV file to write: a row an epoch, with the training MSE and, where validated, the validation MSE, over all
-        and of each structure.
+    files : TrainFiles
     model_config, config, predict_config : ModelConfig, TrainConfig, PredictConfig
     seed : int
         Of the weights, the crops and their order.
@@ -67,58 +118,347 @@ def train_model(
     Raises
     ------
     InputError
-        A dataset is empty, or the loss is no longer a finite number.
+        A dataset is empty, the state is that of another training, the loss is no longer a finite number (the step,
+        structures and images are named), or the disk is full.
+    SystemExit
+        The training was told to stop by a signal, and has saved its state.
     """
     torch.set_num_threads(threads)
     fabric = Fabric(accelerator="auto", devices=1, precision=choose_precision(config.precision))
     fabric.launch()
     fabric.seed_everything(seed, verbose=False)
-    with Dataset(train_set) as training, Dataset(val_set) as validation, replacing(model_path) as best_model:
-        network = RepMode(len(training.tasks), model_config.width)
-        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
-        model, optimiser = fabric.setup(network, optimiser)
-        sampler = EpochSampler(len(training), seed)
-        loader = make_loader(fabric, training, sampler, config, seed, workers=threads)
-        validation.number_tasks(training.tasks)
-        schedule = LambdaLR(optimiser, partial(learning_rate_factor, steps=len(loader) * config.epochs, config=config))
+    with Dataset(files.train) as train_set, Dataset(files.val) as val_set, stop_on_signals() as stop:
+        training = Training(fabric, files, train_set, val_set, model_config, config, predict_config, seed, threads)
+        training.resume()
+        try:
+            with explain_full_disk(files.state):
+                training.run(stop)
+                training.finish()
+        except Interrupted as interrupted:
+            logger.info("stopped by %s; the same command goes on from here", interrupted)
+            sys.exit(128 + interrupted.signal_number)
+
+
+class Training:
+    """A network, what it is trained with, and how far it is."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        files: TrainFiles,
+        train_set: Dataset,
+        val_set: Dataset,
+        model_config: ModelConfig,
+        config: TrainConfig,
+        predict_config: PredictConfig,
+        seed: int,
+        threads: int,
+    ) -> None:
+        self.fabric, self.files, self.train_set, self.val_set = fabric, files, train_set, val_set
+        self.model_config, self.config, self.predict_config, self.seed = model_config, config, predict_config, seed
+        self.tasks = train_set.tasks
+        val_set.number_tasks(self.tasks)
+        self.network = RepMode(len(self.tasks), model_config.width)
+        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        # without decay this is Adam to the bit
+        optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        self.model, self.optimiser = fabric.setup(self.network, optimiser)
+        self.average = None
+        if config.ema is not None:
+            update = get_ema_multi_avg_fn(config.ema)
+            self.average = AveragedModel(self.network, multi_avg_fn=update, use_buffers=True)
+        self.sampler = EpochSampler(len(train_set), seed, config.batch_size)
+        self.loader = make_loader(fabric, train_set.path, self.sampler, config, seed, threads)
+        self.steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
+        factor = partial(learning_rate_factor, steps=self.steps_per_epoch * config.epochs, config=config)
+        self.schedule = LambdaLR(optimiser, factor)
+        self.progress = Progress()
+        self.pending: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self.events = EventLog(files.state / "events.jsonl")
+        self.last_save = self.last_line = time.monotonic()
+
+    def run(self, stop: StopRequest) -> None:
+        """Train until the last epoch, or until the validation stops to improve."""
+        self.log_start()
+        while self.progress.epoch <= self.config.epochs:
+            self.train_epoch(stop)
+            row = self.close_epoch()
+            epoch = self.progress.epoch
+            validated = epoch % self.config.validate_every == 0 or epoch == self.config.epochs
+            if validated:
+                row |= self.validate(stop)
+                self.keep_best(epoch, row["val_mse"])
+            if self.config.keep_every and epoch % self.config.keep_every == 0:
+                save_model(self.best_network(), self.info(), self.files.state / f"epoch-{epoch:04d}.safetensors")
+            self.progress.history.append(row)
+            self.progress = Progress(
+                epoch=epoch + 1,
+                history=self.progress.history,
+                best_epoch=self.progress.best_epoch,
+                best_mse=self.progress.best_mse,
+                seconds=self.progress.seconds,
+            )
+            self.events.write({"event": "epoch", **row})
+            self.log_epoch(row, validated)
+            if validated:
+                self.save()
+                if self.has_stopped_improving():
+                    break
+
+    def train_epoch(self, stop: StopRequest) -> None:
+        """Take the epoch's steps that are not yet done: one crop of each image."""
+        progress = self.progress
+        self.model.train()
+        self.sampler.epoch, self.sampler.first_batch = progress.epoch, progress.batch
+        started = time.monotonic()
+        for signal, target, task, sample in self.loader:
+            prediction = self.model(signal.contiguous(memory_format=torch.channels_last_3d), task)
+            loss_N = (prediction - target).square().mean(dim=(1, 2, 3, 4))
+            self.optimiser.zero_grad()
+            self.fabric.backward(loss_N.mean())
+            if self.config.gradient_clip is not None:
+                self.fabric.clip_gradients(self.model, self.optimiser, max_norm=self.config.gradient_clip)
+            self.optimiser.step()
+            self.schedule.step()
+            if self.average is not None:
+                self.average.update_parameters(self.network)
+            self.pending.append((loss_N.detach(), task, sample))
+            progress.batch += 1
+            if progress.batch % LOOK_EVERY_STEPS == 0:
+                self.look_at_losses()
+            now = time.monotonic()
+            progress.epoch_seconds += now - started
+            started = now
+            if stop or now - self.last_save >= SAVE_EVERY_S:
+                self.save()
+                interrupt(stop)
+        self.look_at_losses()
+
+    def look_at_losses(self) -> None:
+        """Note the losses of the last steps; stop a training that has gone astray, before its state is saved."""
+        progress = self.progress
+        first = progress.batch - len(self.pending)
+        for batch, (loss_N, task, sample) in enumerate(self.pending, start=first + 1):
+            losses, labels = loss_N.float().tolist(), task.tolist()
+            if not np.isfinite(losses).all():
+                raise InputError(self.divergence(batch, losses, sample.tolist()))
+            progress.losses += losses
+            progress.labels += labels
+            step = (progress.epoch - 1) * self.steps_per_epoch + batch
+            mse = means("mse", np.array(losses), np.array(labels), self.tasks)
+            self.events.write({"event": "step", "step": step, "epoch": progress.epoch, **mse})
+        self.pending.clear()
+
+    def divergence(self, batch: int, losses: list[float], samples: list[int]) -> str:
+        """What to tell of a loss that is no number."""
+        bad = [sample for sample, loss in zip(samples, losses, strict=True) if not math.isfinite(loss)]
+        images = [f"{self.train_set.index.task[i]} in {self.train_set.index.path_czi[i]}" for i in bad]
+        return (
+            f"The training loss is not a finite number any more in step {batch} of epoch {self.progress.epoch}, for "
+            f"{', '.join(images)}; lower train.learning_rate, set train.gradient_clip, or set train.precision to "
+            "float32."
+        )
+
+    def close_epoch(self) -> dict[str, float]:
+        """The epoch's row of the history."""
+        progress = self.progress
+        progress.seconds += progress.epoch_seconds
+        mse, labels = np.array(progress.losses), np.array(progress.labels)
+        return {
+            "epoch": progress.epoch,
+            **means("train_mse", mse, labels, self.tasks),
+            "learning_rate": float(self.schedule.get_last_lr()[0]),
+            "seconds": progress.epoch_seconds,
+            "crops_per_s": len(mse) / progress.epoch_seconds,
+            "peak_memory_mb": peak_memory_mb(self.fabric.device),
+        }
+
+    def best_network(self) -> RepMode:
+        """The network to validate and to keep: the running average of the weights, if there is one."""
+        return self.network if self.average is None else self.average.module  # type: ignore[return-value]
+
+    def validate(self, stop: StopRequest) -> dict[str, float]:
+        """Mean squared error over whole images; returns its columns of the history."""
+        network = self.best_network().eval()
+        started = time.monotonic()
+        mse, labels = [], []
+        overlap = self.predict_config.overlap
+        for sample, prediction in predict_dataset(
+            network, self.val_set, self.config.patch, overlap, self.fabric.autocast
+        ):
+            mse.append(score(prediction, self.val_set.target(sample)[()])["mse"])
+            labels.append(self.val_set.index.task_number[sample])
+            if stop:
+                self.progress.seconds -= self.progress.epoch_seconds  # the epoch is closed again after the resume
+                self.save()
+                interrupt(stop)
+        self.progress.seconds += time.monotonic() - started
+        return means("val_mse", np.array(mse), np.array(labels), self.tasks)
+
+    def keep_best(self, epoch: int, val_mse: float) -> None:
+        """Keep the model if it is the best so far."""
+        if val_mse < self.progress.best_mse:
+            self.progress.best_epoch, self.progress.best_mse = epoch, val_mse
+            save_model(self.best_network(), self.info(), self.files.state / "best.safetensors")
+
+    def has_stopped_improving(self) -> bool:
+        """Whether the last validations, as many as `early_stopping`, brought nothing better."""
+        if self.config.early_stopping is None:
+            return False
+        since_best = [
+            row for row in self.progress.history if row["epoch"] > self.progress.best_epoch and "val_mse" in row
+        ]
+        return len(since_best) >= self.config.early_stopping
+
+    def identity(self) -> dict[str, Any]:
+        """What a state must agree in to be taken up."""
+        return {
+            "model": self.model_config.model_dump(),
+            "train": self.config.model_dump(),
+            "predict": self.predict_config.model_dump(),
+            "seed": self.seed,
+            "data": {"train": self.train_set.digest(), "val": self.val_set.digest()},
+        }
+
+    def save(self) -> None:
+        """Save all that changes."""
+        self.look_at_losses()
+        self.progress.event_bytes = self.events.flush()
+        content = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "scaler": self.fabric.strategy.precision.state_dict(),
+            "random": torch.get_rng_state(),
+            "progress": asdict(self.progress),
+        }
+        save_state(self.files.state, self.identity(), content)
+        self.last_save = time.monotonic()
+
+    def resume(self) -> None:
+        """Take up the state of an unfinished training, if there is one."""
+        state = load_state(self.files.state, self.identity())
+        if state is None:
+            self.events.start(0)
+            return
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.fabric.strategy.precision.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["random"])
+        self.progress = Progress(**state["progress"])
+        self.events.start(self.progress.event_bytes)
+        logger.info(
+            "going on from epoch %d, step %d of %d", self.progress.epoch, self.progress.batch + 1, self.steps_per_epoch
+        )
+
+    def finish(self) -> None:
+        """Put the results in their places; the state has served."""
+        state = self.files.state
+        self.events.close()
+        write_table(pd.DataFrame(self.progress.history), self.files.history)
+        for source, target in ((state / "best.safetensors", self.files.model), (self.events.path, self.files.events)):
+            with replacing(target) as temporary:
+                # another file system may hold the results
+                temporary.write_bytes(source.read_bytes())
+        for name in ("state.pt", "best.safetensors", "events.jsonl"):
+            (state / name).unlink(missing_ok=True)
+        if not any(state.iterdir()):
+            state.rmdir()
+        logger.info(
+            "the best model is that of epoch %d, validation MSE %.4f", self.progress.best_epoch, self.progress.best_mse
+        )
+
+    def info(self) -> ModelInfo:
+        """What the model file says of itself."""
+        data = self.train_set.config
+        sections = {"model": self.model_config, "train": self.config, "predict": self.predict_config}
+        best: dict[str, object] = {
+            "epoch": self.progress.best_epoch,
+            "val_mse": self.progress.best_mse,
+            "seed": self.seed,
+        }
+        return ModelInfo(
+            structures=tuple(self.tasks),
+            width=self.model_config.width,
+            patch=self.config.patch,
+            voxel_size_um=self.train_set.voxel_size_um,
+            preprocess=data["preprocess"],
+            config=data | {name: section.model_dump() for name, section in sections.items()},
+            training=best,
+        )
+
+    def log_start(self) -> None:
+        """Say what is trained, on what, where."""
         logger.info(
             "RepMode of width %d (%s parameters) for %d structures: %d training and %d validation samples, "
             "%d epochs of %d steps, on %s in %s",
-            model_config.width, f"{sum(p.numel() for p in network.parameters()):,}", len(training.tasks),
-            len(training), len(validation), config.epochs, len(loader), device_name(), fabric._precision.precision,
+            self.model_config.width, f"{sum(p.numel() for p in self.network.parameters()):,}", len(self.tasks),
+            len(self.train_set), len(self.val_set), self.config.epochs, self.steps_per_epoch, device_name(),
+            self.fabric._precision.precision,
         )  # fmt: skip
 
-        history: list[dict[str, float]] = []
-        best = {"epoch": 0, "val_mse": np.inf}
-        started = last_line = time.monotonic()
-        for epoch in range(1, config.epochs + 1):
-            sampler.epoch = epoch
-            row = {"epoch": epoch, **train_epoch(fabric, model, optimiser, schedule, loader, training.tasks)}
-            if epoch % config.validate_every == 0 or epoch == config.epochs:
-                row |= validate(fabric, network, validation, config, predict_config, training.tasks)
-                if row["val_mse"] < best["val_mse"]:
-                    best = {"epoch": epoch, "val_mse": row["val_mse"]}
-                    save_model(
-                        network, model_info(training, model_config, config, predict_config, best, seed), best_model
-                    )
-            history.append(row)
-            write_table(pd.DataFrame(history), history_path)
-            if "val_mse" in row or time.monotonic() - last_line >= LINE_EVERY_S:
-                log_epoch(row, config.epochs, time.monotonic() - started, best["epoch"] == epoch)
-                last_line = time.monotonic()
-    logger.info("the best model is that of epoch %(epoch)d, validation MSE %(val_mse).4f", best)
+    def log_epoch(self, row: dict[str, float], validated: bool) -> None:
+        """Say how far the training is: after each validation, and now and then between."""
+        now = time.monotonic()
+        if not validated and now - self.last_line < LINE_EVERY_S:
+            return
+        self.last_line = now
+        best = " (the best so far)" if self.progress.best_epoch == row["epoch"] else ""
+        validation = f", validation MSE {row['val_mse']:.4f}{best}" if validated else ""
+        left_s = self.progress.seconds * (self.config.epochs / row["epoch"] - 1)
+        logger.info(
+            "epoch %d of %d: training MSE %.4f%s, %.1f crops/s, %s left",
+            row["epoch"], self.config.epochs, row["train_mse"], validation, row["crops_per_s"], duration(left_s),
+        )  # fmt: skip
+
+
+def interrupt(stop: StopRequest) -> None:
+    """End the training if that was asked for."""
+    if stop.signal_number is not None:
+        raise Interrupted(stop.signal_number)
+
+
+class EventLog:
+    """JSON lines of what happened; after a resume it is cut back to where the state was saved."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def start(self, length: int) -> None:
+        """Open, keeping the first `length` bytes."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("a+", encoding="utf-8")
+        self._file.truncate(length)
+
+    def write(self, event: dict[str, Any]) -> None:
+        """Add a line."""
+        self._file.write(json.dumps(event) + "\n")
+
+    def flush(self) -> int:
+        """Bring all lines to the disk; returns the length in bytes."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def close(self) -> None:
+        """The last line is written."""
+        self._file.close()
 
 
 def make_loader(
-    fabric: Fabric, training: Dataset, sampler: EpochSampler, config: TrainConfig, seed: int, workers: int
+    fabric: Fabric, train_set: Path, sampler: EpochSampler, config: TrainConfig, seed: int, workers: int
 ) -> DataLoader:
     """Batches of random crops; read by processes of their own where the CPU is free for it."""
     on_gpu = fabric.device.type == "cuda"
     loader = DataLoader(
-        RandomCrops(training.path, config.patch, seed),
-        batch_size=config.batch_size,
-        sampler=sampler,
+        RandomCrops(train_set, config.patch, seed),
+        batch_sampler=sampler,
         num_workers=workers if on_gpu else 0,
         # forked workers would share the threads and files of this process
         multiprocessing_context="spawn" if on_gpu else None,
@@ -126,38 +466,6 @@ def make_loader(
         pin_memory=on_gpu,
     )
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)  # type: ignore[return-value]
-
-
-def train_epoch(
-    fabric: Fabric,
-    model: torch.nn.Module,
-    optimiser: torch.optim.Optimizer,
-    schedule: LRScheduler,
-    loader: DataLoader,
-    tasks: list[str],
-) -> dict[str, float]:
-    """One crop of each image; returns the epoch's row of the history."""
-    started = time.monotonic()
-    model.train()
-    losses, labels = [], []
-    for signal, target, task in loader:
-        prediction = model(signal.contiguous(memory_format=torch.channels_last_3d), task)
-        loss_N = (prediction - target).square().mean(dim=(1, 2, 3, 4))
-        optimiser.zero_grad()
-        fabric.backward(loss_N.mean())
-        optimiser.step()
-        schedule.step()
-        losses.append(loss_N.detach())
-        labels.append(task)
-    mse = torch.cat(losses).float().cpu().numpy()
-    if not np.isfinite(mse).all():
-        raise InputError(
-            "The training loss is not a finite number any more; lower train.learning_rate, or set train.precision "
-            "to float32."
-        )
-    seconds = time.monotonic() - started
-    row = {"seconds": seconds, "crops_per_s": len(mse) / seconds, "peak_memory_mb": peak_memory_mb(fabric.device)}
-    return row | means("train_mse", mse, torch.cat(labels).cpu().numpy(), tasks)
 
 
 def learning_rate_factor(step: int, steps: int, config: TrainConfig) -> float:
@@ -170,24 +478,6 @@ def learning_rate_factor(step: int, steps: int, config: TrainConfig) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
-def validate(
-    fabric: Fabric,
-    network: RepMode,
-    validation: Dataset,
-    config: TrainConfig,
-    predict_config: PredictConfig,
-    tasks: list[str],
-) -> dict[str, float]:
-    """Mean squared error over whole images; returns its columns of the history."""
-    network.eval()
-    mse, labels = [], []
-    predictions = predict_dataset(network, validation, config.patch, predict_config.overlap, fabric.autocast)
-    for sample, prediction in predictions:
-        mse.append(score(prediction, validation.target(sample)[()])["mse"])
-        labels.append(validation.index.task_number[sample])
-    return means("val_mse", np.array(mse), np.array(labels), tasks)
-
-
 def means(name: str, values: np.ndarray, labels: np.ndarray, tasks: list[str]) -> dict[str, float]:
     """Mean over all samples, and over those of each structure that has any."""
     by_structure = {
@@ -196,39 +486,6 @@ def means(name: str, values: np.ndarray, labels: np.ndarray, tasks: list[str]) -
         if (labels == task).any()
     }
     return {name: float(values.mean()), **by_structure}
-
-
-def model_info(
-    training: Dataset,
-    model_config: ModelConfig,
-    config: TrainConfig,
-    predict_config: PredictConfig,
-    best: dict[str, float],
-    seed: int,
-) -> ModelInfo:
-    """What the model file says of itself."""
-    sections = {"model": model_config, "train": config, "predict": predict_config}
-    return ModelInfo(
-        structures=tuple(training.tasks),
-        width=model_config.width,
-        patch=config.patch,
-        voxel_size_um=training.voxel_size_um,
-        preprocess=training.config["preprocess"],
-        config=training.config | {name: section.model_dump() for name, section in sections.items()},
-        training={**best, "seed": seed},
-    )
-
-
-def log_epoch(row: dict[str, float], epochs: int, elapsed_s: float, best: bool) -> None:
-    """Say how far the training is."""
-    validation = (
-        f", validation MSE {row['val_mse']:.4f}{' (the best so far)' if best else ''}" if "val_mse" in row else ""
-    )
-    logger.info(
-        "epoch %d of %d: training MSE %.4f%s, %.1f crops/s, %s left",
-        row["epoch"], epochs, row["train_mse"], validation, row["crops_per_s"],
-        duration(elapsed_s * (epochs / row["epoch"] - 1)),
-    )  # fmt: skip
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -100,11 +100,11 @@ def train_set(parts):
 
 
 def read_epoch(path, workers: int):
-    sampler = EpochSampler(3, seed=5)
+    sampler = EpochSampler(3, seed=5, batch_size=2)
     sampler.epoch = 2
     crops = RandomCrops(path, (16, 16, 32), seed=5)
     context = "spawn" if workers else None
-    return list(DataLoader(crops, sampler=sampler, num_workers=workers, multiprocessing_context=context))
+    return list(DataLoader(crops, batch_sampler=sampler, num_workers=workers, multiprocessing_context=context))
 
 
 def test_crops_do_not_depend_on_the_workers(train_set):
@@ -118,9 +118,9 @@ def test_crops_are_pieces_of_the_images_flipped_alike(train_set):
     flips_seen = set()
     with Dataset(train_set) as dataset:
         for epoch in range(40):
-            signal, target, task = crops[epoch, 2]
+            signal, target, task, sample = crops[epoch, 2]
             assert signal.shape == target.shape == (1, 16, 16, 32)
-            assert task == 1
+            assert (task, sample) == (1, 2)
             found = find(signal[0].numpy(), dataset.signal(2)[()])
             assert found == find(target[0].numpy(), dataset.target(2)[()])
             flips_seen.add(found[1])
@@ -139,17 +139,22 @@ def find(crop: np.ndarray, image: np.ndarray) -> tuple:
 
 
 def test_small_images_are_mirrored(train_set):
-    signal, _, _ = RandomCrops(train_set, (32, 48, 48), seed=0)[0, 0]
+    signal, *_ = RandomCrops(train_set, (32, 48, 48), seed=0)[0, 0]
     assert signal.shape == (1, 32, 48, 48)
     assert signal.isfinite().all()
 
 
-def test_sampler_gives_each_sample_once_an_epoch():
-    sampler = EpochSampler(7, seed=1)
+def test_sampler_gives_each_sample_once_an_epoch_and_goes_on_anywhere():
+    sampler = EpochSampler(7, seed=1, batch_size=3)
     orders = []
     for sampler.epoch in (1, 2):
-        orders.append([sample for epoch, sample in sampler if epoch == sampler.epoch])
+        batches = list(sampler)
+        assert [len(batch) for batch in batches] == [3, 3, 1]
+        orders.append([sample for batch in batches for epoch, sample in batch if epoch == sampler.epoch])
         assert sorted(orders[-1]) == list(range(7))
+        sampler.first_batch = 1
+        assert list(sampler) == batches[1:]
+        sampler.first_batch = 0
     assert orders[0] != orders[1]
 
 

@@ -1,56 +1,23 @@
 """Training and evaluation on a tiny dataset."""
 
 import h5py
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from ssp_model.checkpoint import load_model, read_info
-from ssp_model.config import EvaluateConfig, ModelConfig, PredictConfig, TrainConfig, parse_config
-from ssp_model.dataset import integrate
+from ssp_model.config import EvaluateConfig, ModelConfig, PredictConfig
 from ssp_model.errors import InputError
 from ssp_model.evaluate import evaluate_model, is_median
-from ssp_model.splits import SPLITS
-from ssp_model.train import learning_rate_factor, train_model
-
-
-@pytest.fixture
-def train_config(config_values) -> TrainConfig:
-    tiny = {"patch": (16, 16, 16), "epochs": 3, "batch_size": 2, "validate_every": 2, "learning_rate": 1e-2}
-    return parse_config(config_values).train.model_copy(update={**tiny, "precision": "float32"})
-
-
-@pytest.fixture
-def datasets(tmp_path):
-    """Two structures whose targets are simple functions of the signal."""
-    rng = np.random.default_rng(0)
-    splits = {task: {split: tmp_path / f"{task}-{split}.csv" for split in SPLITS} for task in ("tom20", "zo1")}
-    volumes = {task: tmp_path / f"{task}-volumes.h5" for task in splits}
-    for task, path in volumes.items():
-        with h5py.File(path, "w") as file:
-            for row in range(5):
-                group = file.create_group(f"{row:04d}")
-                group.attrs.update(path_czi=f"data/{task}/{row}.czi", source_bytes=9, source_sha256="ab")
-                group.attrs["voxel_size_um"] = [0.3, 0.3, 0.3]
-                signal = rng.normal(size=(16, 20, 18)).astype(np.float32)
-                for role, voxels in {"signal": signal, task: signal if task == "tom20" else -signal}.items():
-                    dataset = group.create_dataset(role, data=voxels)
-                    dataset.attrs.update(channel=0, channel_name=role, mean=0.0, std=1.0)
-        for split, rows in {"train": (0, 1), "val": (2,), "test": (3, 4)}.items():
-            paths = [f"data/{task}/{row}.czi" for row in rows]
-            pd.DataFrame({"path_czi": paths}).to_csv(splits[task][split], index=False)
-    files = {split: tmp_path / f"{split}.h5" for split in SPLITS}
-    integrate(splits, volumes, files, {"preprocess": {"scale": [1, 1, 1]}})
-    return files
+from ssp_model.train import TrainFiles, learning_rate_factor, train_model
 
 
 def train(datasets, folder, config, seed=0):
-    outputs = folder / "model.safetensors", folder / "history.csv"
-    predict = PredictConfig(overlap=0.0)
-    train_model(datasets["train"], datasets["val"], *outputs, ModelConfig(width=2), config, predict, seed)
-    return outputs
+    outputs = [folder / name for name in ("model.safetensors", "history.csv", "events.jsonl")]
+    files = TrainFiles(datasets["train"], datasets["val"], *outputs, folder / "state")
+    train_model(files, ModelConfig(width=2), config, PredictConfig(overlap=0.0), seed)
+    return outputs[:2]
 
 
 def test_training_keeps_the_best_model_and_its_history(datasets, tmp_path, train_config):
@@ -73,7 +40,9 @@ def test_training_is_reproducible(datasets, tmp_path, train_config):
 
 
 def test_diverging_training_stops_plainly(datasets, tmp_path, train_config):
-    with pytest.raises(InputError, match="not a finite number any more; lower train.learning_rate"):
+    with pytest.raises(
+        InputError, match=r"in step \d of epoch 1, for (tom20|zo1) in data/\w+/\d.czi.*; lower train.learning_rate"
+    ):
         train(datasets, tmp_path / "nan", train_config.model_copy(update={"learning_rate": 1e30}))
     assert not (tmp_path / "nan/model.safetensors").exists()
 

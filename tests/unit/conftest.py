@@ -1,0 +1,40 @@
+"""A tiny dataset to train on."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from ssp_model.config import TrainConfig, parse_config
+from ssp_model.dataset import integrate
+from ssp_model.splits import SPLITS
+
+
+@pytest.fixture
+def train_config(config_values) -> TrainConfig:
+    tiny = {"patch": (16, 16, 16), "epochs": 3, "batch_size": 2, "validate_every": 2, "learning_rate": 1e-2}
+    return parse_config(config_values).train.model_copy(update={**tiny, "precision": "float32"})
+
+
+@pytest.fixture
+def datasets(tmp_path):
+    """Two structures whose targets are simple functions of the signal."""
+    rng = np.random.default_rng(0)
+    splits = {task: {split: tmp_path / f"{task}-{split}.csv" for split in SPLITS} for task in ("tom20", "zo1")}
+    volumes = {task: tmp_path / f"{task}-volumes.h5" for task in splits}
+    for task, path in volumes.items():
+        with h5py.File(path, "w") as file:
+            for row in range(5):
+                group = file.create_group(f"{row:04d}")
+                group.attrs.update(path_czi=f"data/{task}/{row}.czi", source_bytes=9, source_sha256="ab")
+                group.attrs["voxel_size_um"] = [0.3, 0.3, 0.3]
+                signal = rng.normal(size=(16, 20, 18)).astype(np.float32)
+                for role, voxels in {"signal": signal, task: signal if task == "tom20" else -signal}.items():
+                    dataset = group.create_dataset(role, data=voxels)
+                    dataset.attrs.update(channel=0, channel_name=role, mean=0.0, std=1.0)
+        for split, rows in {"train": (0, 1), "val": (2,), "test": (3, 4)}.items():
+            paths = [f"data/{task}/{row}.czi" for row in rows]
+            pd.DataFrame({"path_czi": paths}).to_csv(splits[task][split], index=False)
+    files = {split: tmp_path / f"{split}.h5" for split in SPLITS}
+    integrate(splits, volumes, files, {"preprocess": {"scale": [1, 1, 1]}})
+    return files
