@@ -62,6 +62,17 @@ def info(model: Annotated[Path, typer.Argument(help="A model.safetensors.")]) ->
     typer.echo(yaml.safe_dump(_plain(asdict(read_info(model))), sort_keys=False, default_flow_style=None), nl=False)
 
 
+@typer_app.command("import-checkpoint")
+def import_checkpoint(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the authors' training (.p).")],
+    model: Annotated[Path, typer.Argument(help="The model.safetensors to write.")],
+) -> None:
+    """Turn a checkpoint of the authors' RepMode into a model file."""
+    from ssp_model import legacy
+
+    legacy.import_checkpoint(checkpoint, model)
+
+
 def _plain(value: object) -> object:
     """Tuples as lists, which YAML has."""
     if isinstance(value, dict):

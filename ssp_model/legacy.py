@@ -1,12 +1,24 @@
-"""Names of the parameters in the authors' checkpoints, and the same parameters here.
+"""Checkpoints of the authors: the names of their parameters, and the import of such a file.
 
 Published names are facts of the file format (`torch.save` of the authors' module); the gate and batch norm of a
 published convolution belong to one module, here to two.
 """
 
+import argparse
+import pickle
 import re
+from pathlib import Path
 
+import torch
 from torch import Tensor
+
+from ssp_model.checkpoint import ModelInfo, save_model
+from ssp_model.errors import InputError
+from ssp_model.nn import RepMode
+
+PUBLISHED_PATCH = (32, 128, 128)
+PUBLISHED_SCALE = (1, 0.37241, 0.37241)
+PUBLISHED_VOXEL_SIZE_UM = (0.29, 0.10833 / 0.37241, 0.10833 / 0.37241)
 
 _EXPERT = {
     "expert_conv5x5_conv": "conv5",
@@ -37,3 +49,47 @@ def rename(name: str) -> str:
     name = re.sub(r"\.?conv([12])\.subsequent_layer\.0\.", r".block\1.norm.", name)
     name = re.sub(r"\.?conv([12])\.(experts|gate)\.", r".block\1.conv.\2.", name)
     return name
+
+
+def import_checkpoint(checkpoint: str | Path, model: str | Path) -> None:
+    """Turn a checkpoint of the authors into a model file of this project, with identical predictions.
+
+    Parameters
+    ----------
+    checkpoint : path
+        A file as their training writes it (`torch.save` of a dict with `nn_module`, `opts`, `nn_state`, ...).
+    model : path
+        Model file to write, `.safetensors`.
+
+    Raises
+    ------
+    InputError
+        The file is not such a checkpoint, or holds objects that only running foreign code could restore.
+    """
+    try:
+        # besides numbers and plain containers, their options are an argparse.Namespace, which is harmless
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{checkpoint} can't be read safely as a checkpoint ({reason}); nothing was run.") from None
+    if not isinstance(content, dict) or content.get("nn_module") != "RepMode" or "nn_state" not in content:
+        found = content.get("nn_module") if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{checkpoint} holds {found!r}, wanted is a checkpoint of RepMode.")
+    structures = sorted(content["opts"].adopted_datasets)
+    state = state_dict_from_published(content["nn_state"])
+    tasks, width = state["head.gate.weight"].shape[1], state["up.3.0.weight"].shape[1]
+    if tasks != len(structures):
+        raise InputError(f"{checkpoint} names {len(structures)} structures, but its network has {tasks} tasks.")
+    network = RepMode(tasks, width)
+    network.load_state_dict(state)
+    info = ModelInfo(
+        structures=tuple(structures),
+        width=width,
+        patch=PUBLISHED_PATCH,
+        voxel_size_um=PUBLISHED_VOXEL_SIZE_UM,
+        preprocess={"scale": PUBLISHED_SCALE, "voxel_size_um": None, "on_bad_image": "stop"},
+        config={},
+        training={"epoch": content.get("count_epoch"), "imported_from": Path(checkpoint).name},
+    )
+    save_model(network, info, model)
