@@ -39,6 +39,36 @@ def simulate(
 
 
 @typer_app.command()
+def train(
+    train_set: Annotated[Path, typer.Argument(help="The training dataset, train.h5.")],
+    val_set: Annotated[Path, typer.Argument(help="The validation dataset, val.h5.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write model, history and state to.")],
+    config: Annotated[list[Path], typer.Option(help="Configuration; may be repeated, each overlays those before.")],
+    seed: Annotated[int, typer.Option(help="Of weights, crops and order.")] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    dry_run: Annotated[bool, typer.Option(help="Only tell parameters, memory and steps.")] = False,
+) -> None:
+    """Train a model, or go on with a training that was stopped."""
+    from ssp_model.config import read_config
+    from ssp_model.train import TrainFiles, describe_training, train_model
+
+    settings = read_config(config)
+    if dry_run:
+        for name, text in describe_training(train_set, settings.model, settings.train).items():
+            typer.echo(f"{name}: {text}")
+        return
+    files = TrainFiles(
+        train=train_set,
+        val=val_set,
+        model=folder / "model.safetensors",
+        history=folder / "history.csv",
+        events=folder / "events.jsonl",
+        state=folder / "state",
+    )
+    train_model(files, settings.model, settings.train, settings.predict, seed, threads)
+
+
+@typer_app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="A model.safetensors.")],
     image: Annotated[Path, typer.Argument(help="A microscope image, in any format that BioIO reads.")],

@@ -5,6 +5,7 @@ table in `docs/config.md` are written from them by `python -m ssp_model.config`,
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -199,6 +200,22 @@ def parse_config(values: dict[str, Any]) -> Config:
     except ValidationError as error:
         problems = dict.fromkeys(_sentence(problem, values) for problem in error.errors())
         raise InputError("The configuration is wrong: " + "; ".join(problems) + ".") from None
+
+
+def read_config(paths: Sequence[str | Path]) -> Config:
+    """Read and check a configuration from YAML files, each overlaying those before, as `--configfile` does."""
+    values: dict[str, Any] = {}
+    for path in paths:
+        values = _overlay(values, yaml.safe_load(Path(path).read_text()) or {})
+    return parse_config(values)
+
+
+def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _overlay(merged[key], value) if both else value
+    return merged
 
 
 def _sentence(problem: Any, values: dict[str, Any]) -> str:

@@ -76,7 +76,7 @@ class MoDEConv3d(nn.Module):
     def forward(self, x_NCDHW: Tensor, groups: TaskGroups) -> Tensor:
         """Convolve each sample with its task's kernel; (N, I, D, H, W) to (N, O, D, H, W)."""
         device = x_NCDHW.device.type
-        autocast = torch.is_autocast_enabled(device)
+        autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
         kernels = self.kernels(groups.tasks_T, torch.get_autocast_dtype(device) if autocast else x_NCDHW.dtype)
         if len(kernels) == 1:
             return convolve(x_NCDHW, kernels[0])

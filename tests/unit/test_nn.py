@@ -124,21 +124,31 @@ def test_network_training(network_and_vectors):
         assert_close(ours[rename(name)].grad, gradient.numpy())
 
 
-def test_network_five_adam_steps(network_and_vectors):
+@pytest.mark.parametrize(
+    ("dtype", "relative"),
+    [
+        # in float32 a change of one thread or of the memory layout moves the later losses by 1e-5 to 2e-4: where a
+        # gradient is all but zero, rounding decides the sign of Adam's step
+        (torch.float32, [1e-5, 1e-5, 1e-4, 1e-3, 1e-3]),
+        # float64 tells how far the golden float32 run itself has strayed by then
+        (torch.float64, [1e-6, 1e-6, 1e-6, 1e-6, 2e-5]),
+    ],
+)
+def test_network_five_adam_steps(network_and_vectors, dtype, relative):
     network, vectors = network_and_vectors
+    network.to(dtype)
     x, y, task = (torch.from_numpy(vectors[key]) for key in ("x", "y", "task"))
+    x, y = x.to(dtype), y.to(dtype)
     adam = torch.optim.Adam(network.parameters(), lr=1e-4)
-    losses = []
-    for _ in range(5):
+    for wanted, tolerance in zip(vectors["adam_losses"], relative, strict=True):
         loss = F.mse_loss(network(x, task), y)
         adam.zero_grad()
         loss.backward()
         adam.step()
-        losses.append(loss.item())
-
-    np.testing.assert_allclose(losses, vectors["adam_losses"], rtol=RELATIVE)
+        assert loss.item() == pytest.approx(wanted, rel=tolerance)
     after = network.eval()(x, torch.full((len(x),), 2))
-    assert_close(after, vectors["eval_out_after/task2"])
+    wanted = vectors["eval_out_after/task2"]
+    assert np.linalg.norm(after.detach().numpy() - wanted) < 1e-3 * np.linalg.norm(wanted)
 
 
 def test_published_size():

@@ -10,7 +10,8 @@ from ssp_model.checkpoint import load_model, read_info
 from ssp_model.config import EvaluateConfig, ModelConfig, PredictConfig
 from ssp_model.errors import InputError
 from ssp_model.evaluate import evaluate_model, is_median
-from ssp_model.train import TrainFiles, learning_rate_factor, train_model
+from ssp_model.nn import RepMode
+from ssp_model.train import TrainFiles, describe_training, learning_rate_factor, train_model
 
 
 def train(datasets, folder, config, seed=0):
@@ -102,3 +103,11 @@ def test_schedules(train_config):
     assert factors[:3] == [0.5, 1, 1]
     assert factors[6] == pytest.approx(0.5)
     assert factors[10] == pytest.approx(0)
+
+
+def test_dry_run_tells_what_it_takes(datasets, train_config):
+    told = describe_training(datasets["train"], ModelConfig(width=2), train_config)
+    parameters = sum(parameter.numel() for parameter in RepMode(2, 2).parameters())
+    assert told["parameters"] == f"{parameters:,}"
+    assert told["steps"] == "6 (2 an epoch of 4 samples, 3 epochs)"
+    assert told["memory"].startswith("about 0.0 GiB in 32-true")
