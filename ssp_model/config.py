@@ -132,6 +132,8 @@ class TrainConfig(Section):
         description="Epochs after which a model is kept besides the best, under `results/training`; null for none."
     )
     validate_every: int = Field(ge=1, description="Epochs between validations on whole images.")
+    devices: int = Field(ge=1, description="Processes on each machine, a GPU each; they share every batch.")
+    nodes: int = Field(ge=1, description="Machines; more than one needs a cluster to start the processes.")
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
         description="Arithmetic of the network: `auto` takes bf16 where the hardware has units for it, fp16 on "
         "older GPUs, float32 otherwise."

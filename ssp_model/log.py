@@ -1,6 +1,7 @@
 """Logging and progress: plain lines in a job's log, a bar on a person's terminal."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,9 @@ def log_to(path: str | Path) -> None:
 
     An `InputError` that ends the job is written as its sentence; any other error with its traceback.
     """
+    if process_rank() > 0:
+        log_to_terminal()
+        return
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(path, mode="w")
@@ -42,7 +46,13 @@ def log_to_terminal() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
+    # the first of several processes speaks for all
+    logger.setLevel(logging.INFO if process_rank() == 0 else logging.ERROR)
+
+
+def process_rank() -> int:
+    """Which of the processes of one training this is, as its launcher says."""
+    return int(os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0)
 
 
 def _job_name(path: Path) -> str:

@@ -85,6 +85,8 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
     Parameters
     ----------
     samples, seed, batch_size : int
+    rank, processes : int
+        Of several processes, each takes its slice of every batch.
 
     Attributes
     ----------
@@ -92,11 +94,13 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         Which epoch, and from which of its batches on; set them before iterating.
     """
 
-    def __init__(self, samples: int, seed: int, batch_size: int) -> None:
+    def __init__(self, samples: int, seed: int, batch_size: int, rank: int = 0, processes: int = 1) -> None:
         self.samples, self.seed, self.batch_size = samples, seed, batch_size
+        self.rank, self.processes = rank, processes
         self.epoch, self.first_batch = 1, 0
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.samples)
         for start in range(self.first_batch * self.batch_size, self.samples, self.batch_size):
-            yield [(self.epoch, int(sample)) for sample in order[start : start + self.batch_size]]
+            mine = np.array_split(order[start : start + self.batch_size], self.processes)[self.rank]
+            yield [(self.epoch, int(sample)) for sample in mine]

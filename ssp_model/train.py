@@ -13,10 +13,12 @@ import logging
 import math
 import os
 import resource
+import signal
 import sys
 import time
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from torch.utils.data import DataLoader
 from ssp_model.checkpoint import ModelInfo, save_model
 from ssp_model.config import ModelConfig, PredictConfig, TrainConfig
 from ssp_model.dataset import Dataset
+from ssp_model.distributed import any_process, gather, synchronise_batch_norm
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import choose_precision, device_name
@@ -124,7 +127,13 @@ def train_model(
         The training was told to stop by a signal, and has saved its state.
     """
     torch.set_num_threads(threads)
-    fabric = Fabric(accelerator="auto", devices=1, precision=choose_precision(config.precision))
+    fabric = Fabric(
+        accelerator="auto",
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy="ddp" if config.devices * config.nodes > 1 else "auto",
+        precision=choose_precision(config.precision),
+    )
     fabric.launch()
     fabric.seed_everything(seed, verbose=False)
     with Dataset(files.train) as train_set, Dataset(files.val) as val_set, stop_on_signals() as stop:
@@ -160,6 +169,9 @@ class Training:
         val_set.number_tasks(self.tasks)
         self.network = RepMode(len(self.tasks), model_config.width)
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if fabric.world_size > 1:
+            check_shares(len(train_set), config.batch_size, fabric.world_size)
+            synchronise_batch_norm(self.network, fabric.device)
         # without decay this is Adam to the bit
         optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -169,14 +181,14 @@ class Training:
         if config.ema is not None:
             update = get_ema_multi_avg_fn(config.ema)
             self.average = AveragedModel(self.network, multi_avg_fn=update, use_buffers=True)
-        self.sampler = EpochSampler(len(train_set), seed, config.batch_size)
+        self.sampler = EpochSampler(len(train_set), seed, config.batch_size, fabric.global_rank, fabric.world_size)
         self.loader = make_loader(fabric, train_set.path, self.sampler, config, seed, threads)
         self.steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
         factor = partial(learning_rate_factor, steps=self.steps_per_epoch * config.epochs, config=config)
         self.schedule = LambdaLR(optimiser, factor)
         self.progress = Progress()
         self.pending: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        self.events = EventLog(files.state / "events.jsonl")
+        self.events = EventLog(files.state / "events.jsonl" if fabric.is_global_zero else Path(os.devnull))
         self.last_save = self.last_line = time.monotonic()
 
     def run(self, stop: StopRequest) -> None:
@@ -191,7 +203,7 @@ class Training:
                 row |= self.validate(stop)
                 self.keep_best(epoch, row["val_mse"])
             if self.config.keep_every and epoch % self.config.keep_every == 0:
-                save_model(self.best_network(), self.info(), self.files.state / f"epoch-{epoch:04d}.safetensors")
+                self.save_model(f"epoch-{epoch:04d}.safetensors")
             self.progress.history.append(row)
             self.progress = Progress(
                 epoch=epoch + 1,
@@ -213,11 +225,13 @@ class Training:
         self.model.train()
         self.sampler.epoch, self.sampler.first_batch = progress.epoch, progress.batch
         started = time.monotonic()
-        for signal, target, task, sample in self.loader:
-            prediction = self.model(signal.contiguous(memory_format=torch.channels_last_3d), task)
-            loss_N = (prediction - target).square().mean(dim=(1, 2, 3, 4))
+        for x, y, task, sample in self.loader:
+            prediction = self.model(x.contiguous(memory_format=torch.channels_last_3d), task)
+            loss_N = (prediction - y).square().mean(dim=(1, 2, 3, 4))
             self.optimiser.zero_grad()
-            self.fabric.backward(loss_N.mean())
+            # processes' gradients are averaged: this makes them those of the mean over the whole batch
+            of_batch = min(self.config.batch_size, len(self.train_set) - progress.batch * self.config.batch_size)
+            self.fabric.backward(loss_N.sum() / of_batch * self.fabric.world_size)
             if self.config.gradient_clip is not None:
                 self.fabric.clip_gradients(self.model, self.optimiser, max_norm=self.config.gradient_clip)
             self.optimiser.step()
@@ -231,19 +245,27 @@ class Training:
             now = time.monotonic()
             progress.epoch_seconds += now - started
             started = now
-            if stop or now - self.last_save >= SAVE_EVERY_S:
-                self.save()
-                interrupt(stop)
+            self.save_if_due(stop)
         self.look_at_losses()
+
+    def save_if_due(self, stop: StopRequest) -> None:
+        """Save now and then, and when told to stop; of several processes all at the same step."""
+        if self.fabric.world_size > 1 and self.progress.batch % LOOK_EVERY_STEPS:
+            return
+        if any_process(self.fabric, bool(stop) or time.monotonic() - self.last_save >= SAVE_EVERY_S):
+            self.save()
+        if any_process(self.fabric, bool(stop)):
+            raise Interrupted(stop.signal_number or signal.SIGTERM)
 
     def look_at_losses(self) -> None:
         """Note the losses of the last steps; stop a training that has gone astray, before its state is saved."""
         progress = self.progress
         first = progress.batch - len(self.pending)
-        for batch, (loss_N, task, sample) in enumerate(self.pending, start=first + 1):
-            losses, labels = loss_N.float().tolist(), task.tolist()
+        mine = [[tensor.tolist() for tensor in (loss_N.float(), task, sample)] for loss_N, task, sample in self.pending]
+        for batch, shares in enumerate(zip(*gather(self.fabric, mine), strict=True), start=first + 1):
+            losses, labels, samples = (list(chain(*parts)) for parts in zip(*shares, strict=True))
             if not np.isfinite(losses).all():
-                raise InputError(self.divergence(batch, losses, sample.tolist()))
+                raise InputError(self.divergence(batch, losses, samples))
             progress.losses += losses
             progress.labels += labels
             step = (progress.epoch - 1) * self.steps_per_epoch + batch
@@ -283,25 +305,30 @@ class Training:
         """Mean squared error over whole images; returns its columns of the history."""
         network = self.best_network().eval()
         started = time.monotonic()
-        mse, labels = [], []
-        overlap = self.predict_config.overlap
-        for sample, prediction in predict_dataset(
-            network, self.val_set, self.config.patch, overlap, self.fabric.autocast
-        ):
-            mse.append(score(prediction, self.val_set.target(sample)[()])["mse"])
-            labels.append(self.val_set.index.task_number[sample])
-            if stop:
+        samples = self.val_set.index.sort_values("task_number", kind="stable").index
+        mine = samples[self.fabric.global_rank :: self.fabric.world_size]
+        overlap, autocast = self.predict_config.overlap, self.fabric.autocast
+        scores: list[tuple[int, float]] = []
+        for sample, prediction in predict_dataset(network, self.val_set, self.config.patch, overlap, autocast, mine):
+            scores.append((sample, score(prediction, self.val_set.target(sample)[()])["mse"]))
+            if stop and self.fabric.world_size == 1:
                 self.progress.seconds -= self.progress.epoch_seconds  # the epoch is closed again after the resume
-                self.save()
-                interrupt(stop)
+                self.save_if_due(stop)
+        mse_of = dict(chain(*gather(self.fabric, scores)))
+        mse = np.array([mse_of[sample] for sample in samples])
         self.progress.seconds += time.monotonic() - started
-        return means("val_mse", np.array(mse), np.array(labels), self.tasks)
+        return means("val_mse", mse, self.val_set.index.task_number[samples].to_numpy(), self.tasks)
 
     def keep_best(self, epoch: int, val_mse: float) -> None:
         """Keep the model if it is the best so far."""
         if val_mse < self.progress.best_mse:
             self.progress.best_epoch, self.progress.best_mse = epoch, val_mse
-            save_model(self.best_network(), self.info(), self.files.state / "best.safetensors")
+            self.save_model("best.safetensors")
+
+    def save_model(self, name: str) -> None:
+        """Write the model as it is to a file beside the state."""
+        if self.fabric.is_global_zero:
+            save_model(self.best_network(), self.info(), self.files.state / name)
 
     def has_stopped_improving(self) -> bool:
         """Whether the last validations, as many as `early_stopping`, brought nothing better."""
@@ -316,7 +343,8 @@ class Training:
         """What a state must agree in to be taken up."""
         return {
             "model": self.model_config.model_dump(),
-            "train": self.config.model_dump(),
+            # the number of processes is no part of the result
+            "train": self.config.model_dump(exclude={"devices", "nodes"}),
             "predict": self.predict_config.model_dump(),
             "seed": self.seed,
             "data": {"train": self.train_set.digest(), "val": self.val_set.digest()},
@@ -335,7 +363,9 @@ class Training:
             "random": torch.get_rng_state(),
             "progress": asdict(self.progress),
         }
-        save_state(self.files.state, self.identity(), content)
+        if self.fabric.is_global_zero:
+            save_state(self.files.state, self.identity(), content)
+        self.fabric.barrier()
         self.last_save = time.monotonic()
 
     def resume(self) -> None:
@@ -359,6 +389,8 @@ class Training:
 
     def finish(self) -> None:
         """Put the results in their places; the state has served."""
+        if not self.fabric.is_global_zero:
+            return
         state = self.files.state
         self.events.close()
         write_table(pd.DataFrame(self.progress.history), self.files.history)
@@ -395,11 +427,12 @@ class Training:
 
     def log_start(self) -> None:
         """Say what is trained, on what, where."""
+        processes = f" x {self.fabric.world_size}" if self.fabric.world_size > 1 else ""
         logger.info(
             "RepMode of width %d (%s parameters) for %d structures: %d training and %d validation samples, "
             "%d epochs of %d steps, on %s in %s",
             self.model_config.width, f"{sum(p.numel() for p in self.network.parameters()):,}", len(self.tasks),
-            len(self.train_set), len(self.val_set), self.config.epochs, self.steps_per_epoch, device_name(),
+            len(self.train_set), len(self.val_set), self.config.epochs, self.steps_per_epoch, device_name() + processes,
             self.fabric._precision.precision,
         )  # fmt: skip
 
@@ -418,10 +451,14 @@ class Training:
         )  # fmt: skip
 
 
-def interrupt(stop: StopRequest) -> None:
-    """End the training if that was asked for."""
-    if stop.signal_number is not None:
-        raise Interrupted(stop.signal_number)
+def check_shares(samples: int, batch_size: int, processes: int) -> None:
+    """Every process must get a sample of every batch, the last of an epoch included."""
+    last = samples % batch_size or batch_size
+    if min(last, batch_size) < processes:
+        raise InputError(
+            f"{samples} training samples in batches of {batch_size} leave a last batch of {last}, too small for "
+            f"{processes} processes (train.devices x train.nodes); change train.batch_size or use fewer."
+        )
 
 
 class EventLog:
@@ -434,7 +471,8 @@ class EventLog:
         """Open, keeping the first `length` bytes."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("a+", encoding="utf-8")
-        self._file.truncate(length)
+        if self.path.is_file():
+            self._file.truncate(length)
 
     def write(self, event: dict[str, Any]) -> None:
         """Add a line."""
@@ -443,6 +481,8 @@ class EventLog:
     def flush(self) -> int:
         """Bring all lines to the disk; returns the length in bytes."""
         self._file.flush()
+        if not self.path.is_file():
+            return 0
         os.fsync(self._file.fileno())
         return self._file.tell()
 

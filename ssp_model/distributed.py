@@ -1,0 +1,69 @@
+"""What several processes of one training need: batch norm over the whole batch, and figures gathered from all.
+
+The published training is one process with a batch of 8. Several processes share such a batch and give the same result
+up to rounding, so batch norm has to see all of it. torch's SyncBatchNorm does that on GPUs only.
+"""
+
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+
+class AllReduceBatchNorm3d(nn.BatchNorm3d):
+    """Batch norm over the samples of all processes, on a CPU too; parameters and statistics as in `BatchNorm3d`."""
+
+    def forward(self, x_NCDHW: Tensor) -> Tensor:
+        """(N, C, D, H, W); N may differ between processes."""
+        if not self.training:
+            return super().forward(x_NCDHW)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
+        x = x_NCDHW.float()
+        count = torch.tensor([float(x.numel() // x.shape[1])])
+        dist.all_reduce(count)
+        dims = (0, 2, 3, 4)
+        mean_C = all_reduce(x.sum(dims)) / count
+        centred = x - mean_C[:, None, None, None]
+        var_C = all_reduce(centred.square().sum(dims)) / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean_C, self.momentum)
+            self.running_var.lerp_(var_C * count / (count - 1), self.momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
+        scale_C = self.weight * (var_C + self.eps).rsqrt()
+        return (centred * scale_C[:, None, None, None] + self.bias[:, None, None, None]).to(x_NCDHW.dtype)
+
+
+def synchronise_batch_norm(network: nn.Module, device: torch.device) -> None:
+    """Let each batch norm of a network see the batch of all processes."""
+    for name, child in network.named_children():
+        if not isinstance(child, nn.BatchNorm3d):
+            synchronise_batch_norm(child, device)
+        elif device.type == "cuda":
+            setattr(network, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
+        else:
+            norm = AllReduceBatchNorm3d(child.num_features, child.eps, child.momentum)
+            norm.load_state_dict(child.state_dict())
+            setattr(network, name, norm)
+
+
+T = TypeVar("T")
+
+
+def gather(fabric: Fabric, value: T) -> list[T]:
+    """A plain value of each process, in the order of their ranks, for all of them."""
+    if fabric.world_size == 1:
+        return [value]
+    values: list[T | None] = [None] * fabric.world_size
+    dist.all_gather_object(values, value)
+    return values  # type: ignore[return-value]
+
+
+def any_process(fabric: Fabric, flag: bool) -> bool:
+    """Whether a flag is set in any process; for all of them the same."""
+    return any(gather(fabric, flag))

@@ -1,0 +1,65 @@
+"""Two real processes train as one does."""
+
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from ssp_model.errors import InputError
+from ssp_model.nn import RepMode
+from ssp_model.patches import EpochSampler
+from ssp_model.train import check_shares
+from tests.conftest import PROJECT
+
+SSP = Path(sys.executable).parent / "ssp"
+
+
+def train(datasets, folder: Path, devices: int) -> None:
+    tiny = {"patch": [16, 16, 16], "epochs": 3, "batch_size": 3, "validate_every": 1, "precision": "float32"}
+    overlay = {"model": {"width": 2}, "train": {**tiny, "learning_rate": 1e-5, "devices": devices}}
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(yaml.safe_dump(overlay))
+    configs = ["--config", PROJECT / "config.yaml", "--config", folder / "mine.yaml"]
+    command = [SSP, "train", datasets["train"], datasets["val"], folder, *configs]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_two_processes_give_the_curve_of_one(datasets_of_five, tmp_path):
+    """Five samples in batches of three: shares of two and one, and of one and one."""
+    for devices in (1, 2):
+        train(datasets_of_five, tmp_path / str(devices), devices)
+    one, two = (pd.read_csv(tmp_path / str(devices) / "history.csv") for devices in (1, 2))
+    for column in [name for name in one if "mse" in name]:
+        np.testing.assert_allclose(two[column], one[column], rtol=1e-5, err_msg=column)
+    events = [(tmp_path / str(devices) / "events.jsonl").read_text().splitlines() for devices in (1, 2)]
+    assert len(events[0]) == len(events[1]) == 3 * (2 + 1)
+
+    weights = [load_file(tmp_path / str(devices) / "model.safetensors") for devices in (1, 2)]
+    torch.manual_seed(0)
+    start = RepMode(tasks=2, width=2).state_dict()
+    for name in ("encoder.0.block1.conv.experts.conv5", "decoder.3.block2.conv.experts.conv3", "up.0.1.running_var"):
+        apart, moved = weights[1][name] - weights[0][name], weights[0][name] - start[name]
+        assert apart.norm() < 0.02 * moved.norm(), name
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_shares_of_all_processes_are_the_batches(processes):
+    whole = list(EpochSampler(11, seed=0, batch_size=4))
+    shares = [list(EpochSampler(11, 0, 4, rank, processes)) for rank in range(processes)]
+    assert [list(chain(*parts)) for parts in zip(*shares, strict=True)] == whole
+
+
+def test_too_many_processes_for_the_last_batch():
+    check_shares(16, 8, 4)
+    with pytest.raises(
+        InputError, match="17 training samples in batches of 8 leave a last batch of 1, too small for 2"
+    ):
+        check_shares(17, 8, 2)
