@@ -1,17 +1,20 @@
 """The checked configuration, names used in several rules, and what is said at the end."""
 
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 PROJECT = Path(workflow.basedir)
-# the package lies beside the Snakefile and need not be installed to plan a run
+# the package lies beside the Snakefile: found so to plan a run, and by jobs in environments of their own
 sys.path.insert(0, str(PROJECT))
 
 from ssp_model.config import parse_config
 from ssp_model.errors import InputError
-from ssp_model.provenance import failed_job_logs, source_digest
+from ssp_model.provenance import failed_job_logs, let_jobs_import_package, source_digest
+
+let_jobs_import_package()
 
 try:
     CONFIG = parse_config(config)
@@ -21,6 +24,7 @@ except InputError as error:
 DNA = CONFIG.dna.name if CONFIG.dna else None
 STRUCTURES = sorted(CONFIG.structures)
 SPLITS = ["train", "val", "test"]
+STARTED = time.time()
 MODEL = "results/models/{experiment}/seed-{seed}"
 EVALUATION = "results/evaluation/{experiment}/seed-{seed}"
 FIGURES = "results/report/{experiment}/seed-{seed}"
@@ -46,7 +50,13 @@ def of_each_run(pattern):
 
 def section(name):
     """A section of the checked configuration, as plain values for params."""
-    return getattr(CONFIG, name).model_dump()
+    value = getattr(CONFIG, name)
+    return value.model_dump() if value else None
+
+
+def preprocess_values():
+    """How images are resized; what becomes of bad ones does not change the others."""
+    return CONFIG.preprocess.model_dump(exclude={"on_bad_image"})
 
 
 def address_of(kind, structure):
@@ -76,12 +86,11 @@ def say(text):
 
 
 def tell_success():
-    scores = [path for path in of_each_run(f"{EVALUATION}/overall.csv") if Path(path).exists()]
-    for path in scores:
-        header, values = Path(path).read_text().splitlines()
-        say(f"{path}: " + ", ".join(map(" ".join, zip(header.split(","), values.split(",")))))
-    if scores:
-        say("Done. Write the report with the same command and: --report report.html")
+    for path in map(Path, of_each_run(f"{EVALUATION}/overall.csv")):
+        if path.exists() and path.stat().st_mtime >= STARTED:
+            header, values = (line.split(",") for line in path.read_text().splitlines())
+            say(f"{path}: " + ", ".join(f"{name} {float(value):.4g}" for name, value in zip(header, values)))
+            say("Write the report with the same command and: --report report.html")
 
 
 def tell_error(snakemake_log):

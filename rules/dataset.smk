@@ -24,12 +24,37 @@ rule convert_archive:
         raw_archives=1,
     params:
         dna=DNA,
-        preprocess=section("preprocess"),
+        scale=CONFIG.preprocess.scale,
+        voxel_size_um=CONFIG.preprocess.voxel_size_um,
         code=source_digest("volumes", "images"),
     message:
         "Convert the images of {wildcards.structure} to training resolution"
     script:
         "../workflow/scripts/convert_archive.py"
+
+
+rule check_images:
+    input:
+        left_out="results/volumes/{structure}.left_out.csv",
+    output:
+        touch("results/volumes/{structure}.checked"),
+    log:
+        "results/logs/check_images/{structure}.log",
+    benchmark:
+        "results/benchmarks/check_images/{structure}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        # not of the conversion, which need not run again when this changes
+        on_bad_image=CONFIG.preprocess.on_bad_image,
+        code=source_digest("volumes"),
+    message:
+        "Check whether images of {wildcards.structure} can't be used"
+    script:
+        "../workflow/scripts/check_images.py"
 
 
 rule split_structure:
@@ -65,7 +90,7 @@ if DNA:
     rule split_dna:
         input:
             candidates=f"results/lists/{DNA}.csv",
-            splits=[path for structure in STRUCTURES for path in split_lists(structure)],
+            images=expand("results/lists/{structure}.csv", structure=STRUCTURES),
             left_out=left_out_lists,
         output:
             train=f"results/splits/{DNA}/train.csv",
@@ -83,7 +108,7 @@ if DNA:
         params:
             structures=STRUCTURES,
             dna=section("dna"),
-            seed=CONFIG.split.seed,
+            split=section("split"),
             code=source_digest("splits"),
         message:
             f"Draw the images of {DNA} from those of the other structures"
@@ -94,6 +119,7 @@ if DNA:
 rule integrate_datasets:
     input:
         volumes=expand("results/volumes/{structure}.h5", structure=STRUCTURES),
+        checked=expand("results/volumes/{structure}.checked", structure=STRUCTURES),
         splits=[path for task in CONFIG.tasks for path in split_lists(task)],
     output:
         **{split: f"results/datasets/{split}.h5" for split in SPLITS},
@@ -109,7 +135,7 @@ rule integrate_datasets:
     params:
         structures=STRUCTURES,
         tasks=CONFIG.tasks,
-        config=CONFIG.model_dump(include={"structures", "collection", "dna", "split", "preprocess"}),
+        config={"split": section("split"), "dna": section("dna"), "preprocess": preprocess_values()},
         code=source_digest("dataset"),
     message:
         "Gather the volumes of each split into one file"

@@ -34,6 +34,7 @@ rule download:
 rule convert:
     input:
         expand(rules.convert_archive.output, structure=STRUCTURES),
+        expand(rules.check_images.output, structure=STRUCTURES),
     message:
         "All volumes"
 

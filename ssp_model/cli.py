@@ -28,10 +28,16 @@ def simulate(
     """Make a small simulated collection in the layout of the Allen collection."""
     from pydantic import TypeAdapter, ValidationError
 
+    from ssp_model.config import read_yaml
     from ssp_model.simulate import SimulationConfig, simulate_collection
 
+    values = read_yaml(config)
+    unknown = sorted(values.keys() - SimulationConfig.__dataclass_fields__.keys())
+    if unknown:
+        known = ", ".join(SimulationConfig.__dataclass_fields__)
+        raise InputError(f"{config}: {', '.join(unknown)} is not a key (known here: {known}).")
     try:
-        settings = TypeAdapter(SimulationConfig).validate_python(yaml.safe_load(config.read_text()))
+        settings = TypeAdapter(SimulationConfig).validate_python(values)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise InputError(f"{config} is no config of a simulation: {problems}.") from None
@@ -77,7 +83,7 @@ def predict(
     structure: Annotated[list[str] | None, typer.Option(help="What to predict; may be repeated; all without.")] = None,
 ) -> None:
     """Predict structures in one image."""
-    from ssp_model.predict import predict_file
+    from ssp_model.predict_file import predict_file
 
     predict_file(model, image, channel, structure or [], output)
 

@@ -29,7 +29,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 class Section(BaseModel):
     """A part of the configuration: closed (an unknown key is an error) and immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CollectionConfig(Section):
@@ -184,6 +184,8 @@ class Config(Section):
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"structures and dna.name must all differ, but {', '.join(doubled)} comes twice")
+        if "signal" in names:
+            raise ValueError("no structure can be called signal: that is the transmitted light")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds must all differ")
         return self
@@ -200,7 +202,7 @@ def parse_config(values: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        problems = dict.fromkeys(_sentence(problem, values) for problem in error.errors())
+        problems = dict.fromkeys(_sentence(problem) for problem in error.errors())
         raise InputError("The configuration is wrong: " + "; ".join(problems) + ".") from None
 
 
@@ -208,8 +210,25 @@ def read_config(paths: Sequence[str | Path]) -> Config:
     """Read and check a configuration from YAML files, each overlaying those before, as `--configfile` does."""
     values: dict[str, Any] = {}
     for path in paths:
-        values = _overlay(values, yaml.safe_load(Path(path).read_text()) or {})
+        values = _overlay(values, read_yaml(path))
     return parse_config(values)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of keys and values.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is none of YAML keys.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{path} can't be read as YAML ({' '.join(str(error).split())}).") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no keys, but {type(values).__name__}; wanted are lines such as `seeds: [0]`.")
+    return values
 
 
 def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -220,14 +239,11 @@ def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _sentence(problem: Any, values: dict[str, Any]) -> str:
+def _sentence(problem: Any) -> str:
     """One problem as pydantic found it, in words."""
     key = ".".join(str(part) for part in problem["loc"]) or "the configuration"
     match problem["type"]:
         case "extra_forbidden":
-            siblings: Any = values
-            for part in problem["loc"][:-1]:
-                siblings = siblings[part]
             known = _known_keys(problem["loc"][:-1])
             return f"{key} is not a key (known here: {', '.join(known)})"
         case "missing":

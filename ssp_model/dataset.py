@@ -31,7 +31,7 @@ from ssp_model.volumes import SIGNAL
 logger = logging.getLogger(__name__)
 
 SAME_VOXEL_SIZE = 0.02
-"""Voxel sizes of images of one dataset may differ by this share: below what the network notices."""
+"""Voxel sizes that differ by less than this share are the same: below what the network notices."""
 
 
 def integrate(
@@ -56,15 +56,19 @@ def integrate(
     Raises
     ------
     InputError
-        An image is in two splits, or is not among the volumes, or voxel sizes differ between images.
+        An image is in two splits, by its name or by its content, or is not among the volumes.
     """
     rows = {task: {split: pd.read_csv(of[split]) for split in SPLITS} for task, of in splits.items()}
     check_disjoint(rows)
     with VolumesByPath(volumes) as source:
         source.check_voxel_sizes()
+        samples = {
+            split: [(task, str(image)) for task in sorted(rows) for image in rows[task][split].path_czi]
+            for split in datasets
+        }
+        source.check_sources(samples)
         for split, path in datasets.items():
-            samples = [(task, str(image)) for task in sorted(rows) for image in rows[task][split].path_czi]
-            _write_dataset(Path(path), split, samples, source, config)
+            _write_dataset(Path(path), split, samples[split], source, config)
 
 
 class VolumesByPath:
@@ -98,7 +102,10 @@ class VolumesByPath:
         return group[role], group
 
     def check_voxel_sizes(self) -> None:
-        """A network learns at one voxel size: refuse a mixture, naming two images that differ."""
+        """A network learns at one voxel size: say so of a mixture, naming two images that differ.
+
+        With factors given explicitly, as published, that is the user's choice.
+        """
         known = [
             (group.attrs["voxel_size_um"], path)
             for path, (_, group) in self._groups.items()
@@ -109,13 +116,29 @@ class VolumesByPath:
         first, first_path = known[0]
         for size, path in known[1:]:
             if np.abs(size / first - 1).max() > SAME_VOXEL_SIZE:
-                raise InputError(
-                    f"Voxel sizes differ after resizing: {_um(first)} in {first_path}, {_um(size)} in {path} "
-                    "(Z, Y, X); set preprocess.voxel_size_um instead of preprocess.scale to bring all to one."
-                )
+                logger.warning(
+                    "voxel sizes differ after resizing: %s in %s, %s in %s (Z, Y, X); preprocess.voxel_size_um instead "
+                    "of preprocess.scale would bring all to one",
+                    in_um(first), first_path, in_um(size), path,
+                )  # fmt: skip
+                return
+
+    def check_sources(self, samples: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+        """Refuse a file that is in two splits under different names, by the digest of its content."""
+        place: dict[str, tuple[str, str]] = {}
+        for split, images in samples.items():
+            for task, image in images:
+                digest = str(self.volume(image, task)[1].attrs["source_sha256"])
+                first_split, first_image = place.setdefault(digest, (split, image))
+                if first_split != split:
+                    raise InputError(
+                        f"{first_image} ({first_split}) and {image} ({split}) are the same file, so a model would be "
+                        "measured on what it has learnt from; take one of them off its image list."
+                    )
 
 
-def _um(size: np.ndarray) -> str:
+def in_um(size: Sequence[float] | np.ndarray) -> str:
+    """A size in three dimensions, as text."""
     return " x ".join(f"{value:.3f}" for value in size) + " um"
 
 

@@ -1,7 +1,6 @@
 """Scores of a model over the test images (RepMode, section 4.1), and its predictions as OME-TIFF."""
 
 import logging
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,13 +11,13 @@ from lightning_fabric import Fabric
 
 from ssp_model.checkpoint import ModelInfo, load_model
 from ssp_model.config import EvaluateConfig, PredictConfig
-from ssp_model.dataset import Dataset
+from ssp_model.dataset import SAME_VOXEL_SIZE, Dataset, in_um
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import choose_precision
-from ssp_model.images import write_ome_tiff
 from ssp_model.log import progress
 from ssp_model.metrics import METRICS, score
+from ssp_model.ome_tiff import write_ome_tiff
 from ssp_model.predict import predict_dataset
 
 logger = logging.getLogger(__name__)
@@ -62,7 +61,9 @@ def evaluate_model(
         The model does not know a structure of the dataset, or was trained at another voxel size.
     """
     torch.set_num_threads(threads)
-    fabric = Fabric(accelerator="auto", devices=1, precision=choose_precision(precision))
+    fabric = Fabric(
+        accelerator="cuda" if torch.cuda.is_available() else "cpu", devices=1, precision=choose_precision(precision)
+    )
     model, info = load_model(model_path, fabric.device)
     with Dataset(test_set) as dataset, replacing(images) as folder:
         check_voxel_size(dataset, info)
@@ -99,15 +100,11 @@ def check_voxel_size(dataset: Dataset, info: ModelInfo) -> None:
     """Refuse a dataset of another voxel size than the model was trained at."""
     if dataset.voxel_size_um and info.voxel_size_um:
         ratio = np.array(dataset.voxel_size_um) / np.array(info.voxel_size_um)
-        if np.abs(ratio - 1).max() > 0.05:
+        if np.abs(ratio - 1).max() > SAME_VOXEL_SIZE:
             raise InputError(
-                f"{dataset.path} has voxels of {_um(dataset.voxel_size_um)} (Z, Y, X), but the model was trained at "
-                f"{_um(info.voxel_size_um)}; convert the images with preprocess.voxel_size_um set to the model's."
+                f"{dataset.path} has voxels of {in_um(dataset.voxel_size_um)} (Z, Y, X), but the model was trained at "
+                f"{in_um(info.voxel_size_um)}; convert the images with preprocess.voxel_size_um set to the model's."
             )
-
-
-def _um(size: Sequence[float]) -> str:
-    return " x ".join(f"{value:.3f}" for value in size) + " um"
 
 
 def is_median(table: pd.DataFrame) -> pd.Series:

@@ -1,7 +1,6 @@
 """Writing files so that nothing half-written is ever taken for whole."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,19 +11,27 @@ import pandas as pd
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; it takes the final name only if the block ends well."""
+    """Yield a temporary name beside `path`; it takes the final name only if the block ends well.
+
+    What a killed process left under the temporary name is removed; two processes must not write one file.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # the suffix stays last: image writers choose the format by it
-    temporary = path.with_name(f".{os.getpid()}.part.{path.name}")
+    temporary = path.with_name(f".part.{path.name}")
+    _remove(temporary)
     try:
         yield temporary
         temporary.replace(path)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:

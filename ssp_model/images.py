@@ -1,18 +1,15 @@
-"""Reading and writing microscope images, in any format that BioIO reads.
+"""Reading microscope images, in any format that BioIO reads.
 
 Axes are ZYX. Sizes are in um. Of a file with several scenes or time points the first is read.
 """
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from bioio import BioImage
 
 from ssp_model.errors import InputError
-from ssp_model.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -63,29 +60,3 @@ class Image:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
-
-
-def write_ome_tiff(
-    path: str | Path,
-    image_CZYX: np.ndarray,
-    channel_names: Sequence[str],
-    voxel_size_um: Sequence[float] | None,
-) -> None:
-    """Write an OME-TIFF with channel names and physical sizes, compressed.
-
-    Parameters
-    ----------
-    image_CZYX : ndarray
-        (C, Z, Y, X), float32 or integer.
-    channel_names : sequence of str
-        One a channel.
-    voxel_size_um : sequence of float, or None
-        Z, Y, X; None where it is not known.
-    """
-    metadata: dict[str, object] = {"axes": "CZYX", "Channel": {"Name": list(channel_names)}}
-    for axis, size in zip("ZYX", voxel_size_um or (), strict=False):
-        metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
-    with replacing(path) as temporary:
-        tifffile.imwrite(
-            temporary, image_CZYX, ome=True, metadata=metadata, photometric="minisblack", compression="zlib"
-        )

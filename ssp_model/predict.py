@@ -7,7 +7,6 @@ weighted by a Gaussian. An image smaller than the window is mirrored about its e
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,15 +14,9 @@ from monai.inferers import sliding_window_inference
 from scipy import ndimage
 from torch import Tensor, nn
 
-from ssp_model.checkpoint import load_model
-from ssp_model.config import PreprocessConfig
 from ssp_model.dataset import Dataset
-from ssp_model.errors import InputError
-from ssp_model.images import Image, write_ome_tiff
-from ssp_model.log import progress
 from ssp_model.nn import RepMode
 from ssp_model.patches import pad_to
-from ssp_model.preprocess import normalise, resize, resize_factors
 
 Autocast = Callable[[], AbstractContextManager[object]]
 """Makes the context that sets the arithmetic."""
@@ -117,42 +110,3 @@ def predict_dataset(
         network = model.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         for sample in tasks.index[tasks == task]:
             yield sample, predict_volume(network, dataset.signal(sample)[()], patch, overlap, autocast)
-
-
-def predict_file(
-    model_path: str | Path, image_path: str | Path, channel: int, structures: Sequence[str], output: str | Path
-) -> None:
-    """Predict structures in a microscope file, treated as the model's training images were.
-
-    Parameters
-    ----------
-    model_path, image_path : path
-        Model file; image in any format that BioIO reads.
-    channel : int
-        The transmitted-light channel, counted from 0.
-    structures : sequence of str
-        What to predict; all the model knows if empty.
-    output : path
-        OME-TIFF to write: transmitted light and a channel a structure, at the model's voxel size, standardised.
-
-    Raises
-    ------
-    InputError
-        The image can't be read or used, or the model does not know a structure.
-    """
-    model, info = load_model(model_path)
-    tasks = {structure: info.task(structure) for structure in structures or info.structures}
-    try:
-        image = Image(image_path)
-        factors = resize_factors(image.pixel_size_um, PreprocessConfig.model_validate(info.preprocess))
-        signal = resize(normalise(image.read(channel))[0], factors)
-    except InputError as error:
-        raise InputError(f"{image_path} {error}.") from None
-    channels = [signal]
-    with progress("predict", len(tasks), "structures") as advance:
-        for task in tasks.values():
-            channels.append(predict_volume(model.specialise(task), signal, info.patch))
-            advance(1)
-    known = all(image.pixel_size_um)
-    voxel_size = [um / f for um, f in zip(image.pixel_size_um, factors, strict=True) if um] if known else None
-    write_ome_tiff(output, np.stack(channels), ["transmitted light", *tasks], voxel_size)

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
-from ssp_model.config import PreprocessConfig
+from ssp_model.config import ZYX
 from ssp_model.errors import InputError
 
 
@@ -84,22 +84,24 @@ def _product(m_y: np.ndarray | None, plane: np.ndarray, m_x: np.ndarray | None) 
     return plane if m_y is None else m_y @ plane
 
 
-def resize_factors(pixel_size_um: Sequence[float | None], config: PreprocessConfig) -> tuple[float, float, float]:
-    """Resize factors of an image (Z, Y, X), given or from its own pixel sizes.
+def resize_factors(
+    pixel_size_um: Sequence[float | None], scale: ZYX | None = None, voxel_size_um: ZYX | None = None
+) -> tuple[float, float, float]:
+    """Resize factors of an image (Z, Y, X): `scale` as given, or from its pixel sizes and the `voxel_size_um` wanted.
 
     Raises
     ------
     InputError
         They follow from pixel sizes, and the file has none for an axis.
     """
-    if config.scale is not None:
-        return config.scale
-    assert config.voxel_size_um is not None
+    if scale is not None:
+        return scale
+    assert voxel_size_um is not None
     unknown = [axis for axis, size in zip("ZYX", pixel_size_um, strict=True) if not size]
     if unknown:
         raise InputError(
             f"has no pixel size along {', '.join(unknown)}, which preprocess.voxel_size_um needs "
             "(give preprocess.scale instead)"
         )
-    z, y, x = (size / wanted for size, wanted in zip(pixel_size_um, config.voxel_size_um, strict=True) if size)
+    z, y, x = (size / wanted for size, wanted in zip(pixel_size_um, voxel_size_um, strict=True) if size)
     return z, y, x

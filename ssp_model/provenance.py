@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,13 +10,13 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 
-PLUMBING = {"__init__", "errors", "files", "log", "provenance"}
-"""Modules that do not change a result's content."""
+PLUMBING = {"__init__", "config", "errors", "files", "log", "provenance"}
+"""Modules that do not change a result's content; values of the configuration are params of the rules that use them."""
 
 
 @lru_cache
 def source_digest(*modules: str) -> str:
-    """A digest of modules of this package and of those they import from it; comments and layout do not count.
+    """A digest of modules of this package and of those they import from it; only code that computes counts.
 
     A rule that has it among its params runs again when its code has changed.
 
@@ -29,10 +30,23 @@ def source_digest(*modules: str) -> str:
         name = pending.pop()
         if name in digests or name in PLUMBING:
             continue
-        tree = ast.parse(_path(name).read_text(encoding="utf-8"))
+        tree = _Bare().visit(ast.parse(_path(name).read_text(encoding="utf-8")))
         digests[name] = hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
         pending += _imports(tree)
     return hashlib.sha256("".join(f"{name} {digests[name]}\n" for name in sorted(digests)).encode()).hexdigest()[:16]
+
+
+class _Bare(ast.NodeTransformer):
+    """Takes out what does not compute: texts that stand alone (docstrings), and what errors say."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        """A docstring goes."""
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return ast.Pass() if is_text else self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """What is said of an error goes."""
+        return ast.Raise()
 
 
 def _path(name: str) -> Path:
@@ -47,6 +61,12 @@ def _imports(tree: ast.AST) -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(prefix)
     ]
+
+
+def let_jobs_import_package() -> None:
+    """Let processes started from here import this package, in environments too where it is not installed."""
+    paths = [str(PACKAGE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in dict.fromkeys(paths) if path)
 
 
 def failed_job_logs(snakemake_logs: str | Path | Sequence[str | Path]) -> list[str]:

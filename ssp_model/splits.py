@@ -150,19 +150,22 @@ def write_structure_splits(
 
 
 def write_dna_splits(
-    splits: Mapping[str, Mapping[str, str | Path]],
+    images: Mapping[str, str | Path],
     candidates: str | Path,
     left_out: Iterable[str | Path],
     outputs: Mapping[str, str | Path],
     config: DnaConfig,
-    seed: int,
+    split_config: SplitConfig,
 ) -> None:
-    """Draw the DNA images from the structures' written splits and write the three lists."""
+    """Draw the DNA images from the structures' image lists, split whole, and write the three lists.
+
+    An image whose DNA can't be used makes room for the next; one of whose structure's target can't may still be drawn.
+    """
     unusable = _unusable(left_out, config.name)
     rows = read_list(candidates)
     rows = rows[~rows.path_czi.isin(unusable)]
-    structure_splits = {name: {split: pd.read_csv(path) for split, path in of.items()} for name, of in splits.items()}
-    for split, drawn in split_dna(structure_splits, rows, config, seed).items():
+    structure_splits = {name: split_images(read_list(path), split_config) for name, path in images.items()}
+    for split, drawn in split_dna(structure_splits, rows, config, split_config.seed).items():
         write_table(drawn, outputs[split])
         logger.info("%s %s: %d images", config.name, split, len(drawn))
 

@@ -128,7 +128,7 @@ def train_model(
     """
     torch.set_num_threads(threads)
     fabric = Fabric(
-        accelerator="auto",
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
         devices=config.devices,
         num_nodes=config.nodes,
         strategy="ddp" if config.devices * config.nodes > 1 else "auto",
@@ -321,6 +321,11 @@ class Training:
 
     def keep_best(self, epoch: int, val_mse: float) -> None:
         """Keep the model if it is the best so far."""
+        if not math.isfinite(val_mse):
+            raise InputError(
+                f"The validation MSE is not a finite number in epoch {epoch}; lower train.learning_rate, or set "
+                "train.precision to float32."
+            )
         if val_mse < self.progress.best_mse:
             self.progress.best_epoch, self.progress.best_mse = epoch, val_mse
             self.save_model("best.safetensors")

@@ -9,6 +9,7 @@ the datasets `signal` and one a task (the structure's name, the DNA's name): (Z,
 """
 
 import gzip
+import json
 import logging
 import multiprocessing
 import os
@@ -16,11 +17,12 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +32,7 @@ import pandas as pd
 
 import ssp_model
 from ssp_model.collection import member_name, read_list
-from ssp_model.config import PreprocessConfig
+from ssp_model.config import ZYX
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, sha256_of, write_table
 from ssp_model.log import progress
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SIGNAL = "signal"
+FactorsOf = Callable[[Sequence[float | None]], ZYX]
+"""Resize factors of an image, by its pixel sizes."""
 LEFT_OUT_COLUMNS = ["path_czi", "task", "channel", "reason"]
 
 
@@ -86,10 +90,11 @@ def convert_archive(
     left_out: str | Path,
     structure: str,
     dna: str | None,
-    config: PreprocessConfig,
+    scale: ZYX | None,
+    voxel_size_um: ZYX | None,
     workers: int = 1,
 ) -> None:
-    """Convert one structure's images.
+    """Convert one structure's images; those that can't be used are listed.
 
     Parameters
     ----------
@@ -103,15 +108,15 @@ def convert_archive(
         CSV file to write: images that can't be used, by task, with the reason.
     structure, dna : str
         Names of the two tasks; `dna` is None where there is no such task.
-    config : PreprocessConfig
+    scale, voxel_size_um : tuple of float
+        Resize factors, or the voxel size wanted (Z, Y, X); one of the two, the other None.
     workers : int
         Processes that convert.
 
     Raises
     ------
     InputError
-        The archive is damaged or unsafe, no image is usable, or, with `on_bad_image: stop`, some image is not: all
-        of these are named.
+        The archive is damaged or unsafe, the lists contradict each other, or no image can be used.
     """
     jobs = image_jobs(read_list(images), structure, read_list(dna_images) if dna_images else None, dna)
     problems: list[dict[str, object]] = []
@@ -121,22 +126,23 @@ def convert_archive(
             structure=structure,
             axes="ZYX",
             content="standardised to zero mean and unit standard deviation, then resized",
-            preprocess=config.model_dump_json(),
+            preprocess=json.dumps({"scale": scale, "voxel_size_um": voxel_size_um}),
             version=ssp_model.__version__,
         )
         with progress(f"convert {structure}", len(jobs), "images") as advance:
-            for image in _convert_all(Path(archive), jobs, config, workers):
+            for image in _convert_all(
+                Path(archive), jobs, partial(resize_factors, scale=scale, voxel_size_um=voxel_size_um), workers
+            ):
                 if image.volumes:
                     _write_image(file, image)
                     converted += 1
                 problems += _problem_rows(image)
                 advance(1)
         problems.sort(key=lambda problem: (str(problem["path_czi"]), str(problem["task"])))
-        if problems and (config.on_bad_image == "stop" or not converted):
-            raise InputError(_problem_text(problems, structure, archive, converted))
-    for problem in problems:
-        logger.warning("left out for %(task)s: %(path_czi)s %(reason)s", problem)
-    write_table(pd.DataFrame(problems, columns=LEFT_OUT_COLUMNS), left_out)
+        table = pd.DataFrame(problems, columns=LEFT_OUT_COLUMNS)
+        if not converted:
+            raise InputError(f"{_problem_text(table, structure)}\nNo image of it is left to use.")
+    write_table(table, left_out)
     logger.info("%d of %d images of %s converted", converted, len(jobs), structure)
 
 
@@ -151,7 +157,7 @@ def image_jobs(
         The two lists give different signal channels for an image.
     """
     dna_rows = {} if candidates is None else candidates.set_index("path_czi").to_dict("index")
-    jobs = {}
+    jobs: dict[str, ImageJob] = {}
     for row, image in enumerate(images.to_dict("records")):
         path = str(image["path_czi"])
         channels = {SIGNAL: int(image["channel_signal"]), structure: int(image["channel_target"])}
@@ -163,26 +169,34 @@ def image_jobs(
                     f"{signal} for {dna}; correct one of them."
                 )
             channels[dna] = int(dna_rows[path]["channel_target"])
-        jobs[member_name(path)] = ImageJob(row, path, channels)
+        name = member_name(path)
+        if name in jobs:
+            raise InputError(
+                f"The image list of {structure} names both {jobs[name].path_czi} and {path}, which are one file in the "
+                f"archive ({name}); give them different names."
+            )
+        jobs[name] = ImageJob(row, path, channels)
     return jobs
 
 
 def _convert_all(
-    archive: Path, jobs: dict[str, ImageJob], config: PreprocessConfig, workers: int
+    archive: Path, jobs: dict[str, ImageJob], factors_of: FactorsOf, workers: int
 ) -> Iterator[ConvertedImage]:
     """Convert the listed members of an archive as they come; at last, those that it lacks."""
-    seen = set()
+    seen: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="ssp-convert-") as scratch, make_pool(workers) as pool:
         running: set[Future[ConvertedImage]] = set()
         for name, path in unpack(archive, Path(scratch), jobs):
+            if name in seen:
+                raise InputError(f"{archive} holds {name} twice; pack it again with each image once.")
             seen.add(name)
-            running.add(pool.submit(convert_image, path, jobs[name], config))
+            running.add(pool.submit(convert_image, path, jobs[name], factors_of))
             if len(running) > workers:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from map(_result, done)
+                yield from _results(done)
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from map(_result, done)
+            yield from _results(done)
     for name, job in jobs.items():
         if name not in seen:
             reason = f"is in the image list but not in {archive} (looked for {name})"
@@ -207,14 +221,16 @@ def make_pool(workers: int) -> Iterator[Executor]:
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def _result(future: "Future[ConvertedImage]") -> ConvertedImage:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        raise InputError(
-            "A converting process was killed, most likely for lack of memory; give the rule fewer threads or "
-            "more memory."
-        ) from None
+def _results(done: "set[Future[ConvertedImage]]") -> Iterator[ConvertedImage]:
+    for future in done:
+        try:
+            yield future.result()
+        except BrokenProcessPool:
+            raise InputError(
+                "A converting process was killed, for lack of memory or by a corrupt image that its reader can't bear; "
+                "give the rule more memory or fewer threads. If it comes again, convert with one thread "
+                "(--set-threads convert_archive=1): the image then read last is the one to take off the list."
+            ) from None
 
 
 def unpack(archive: Path, folder: Path, names: dict[str, ImageJob]) -> Iterator[tuple[str, Path]]:
@@ -254,7 +270,7 @@ def unpack(archive: Path, folder: Path, names: dict[str, ImageJob]) -> Iterator[
         ) from None
 
 
-def convert_image(path: Path, job: ImageJob, config: PreprocessConfig) -> ConvertedImage:
+def convert_image(path: Path, job: ImageJob, factors_of: FactorsOf) -> ConvertedImage:
     """Decode, standardise and resize the channels of one raw image, then delete it."""
     # spawned workers import the readers, the process that unpacks does not need them
     from ssp_model.images import Image
@@ -262,7 +278,7 @@ def convert_image(path: Path, job: ImageJob, config: PreprocessConfig) -> Conver
     result = ConvertedImage(job, source_bytes=path.stat().st_size, source_sha256=sha256_of(path))
     try:
         image = Image(path)
-        factors = resize_factors(image.pixel_size_um, config)
+        factors = factors_of(image.pixel_size_um)
         result.pixel_size_um = tuple(size or np.nan for size in image.pixel_size_um)
         result.voxel_size_um = tuple(size / f for size, f in zip(result.pixel_size_um, factors, strict=True))
         for role, channel in job.channels.items():
@@ -305,16 +321,30 @@ def _problem_rows(image: ConvertedImage) -> list[dict[str, object]]:
     ]
 
 
-def _problem_text(problems: list[dict[str, object]], structure: str, archive: str | Path, converted: int) -> str:
-    lines = [f"{problem['path_czi']} {problem['reason']}" for problem in problems]
-    count = len({problem["path_czi"] for problem in problems})
-    advice = (
-        "Mend them or take them off the lists, or set preprocess.on_bad_image to skip to leave them out"
-        if converted
-        else "No image of it is left to use"
-    )
-    unique = "\n  ".join(dict.fromkeys(lines))
-    return f"{count} image{'s' if count > 1 else ''} of {structure} in {archive} can't be used:\n  {unique}\n{advice}."
+def check_left_out(left_out: str | Path, structure: str, on_bad_image: str) -> None:
+    """Say which images can't be used.
+
+    Raises
+    ------
+    InputError
+        There are such images and `on_bad_image` is `stop`; all are named.
+    """
+    table = pd.read_csv(left_out)
+    if table.empty:
+        return
+    text = _problem_text(table, structure)
+    if on_bad_image == "stop":
+        raise InputError(
+            f"{text}\nMend them or take them off the lists, or set preprocess.on_bad_image to skip to leave them out."
+        )
+    logger.warning("left out: %s", text)
+
+
+def _problem_text(table: pd.DataFrame, structure: str) -> str:
+    count = table.path_czi.nunique()
+    images = "1 image" if count == 1 else f"{count} images"
+    lines = dict.fromkeys(f"{row.path_czi} {row.reason}" for row in table.itertuples())
+    return "\n  ".join([f"{images} of {structure} can't be used:", *lines])
 
 
 def _write_image(file: h5py.File, image: ConvertedImage) -> None:

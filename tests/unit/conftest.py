@@ -27,7 +27,7 @@ def make_datasets(folder: Path, train_rows: dict[str, tuple[int, ...]]) -> dict[
         with h5py.File(path, "w") as file:
             for row in range(6):
                 group = file.create_group(f"{row:04d}")
-                group.attrs.update(path_czi=f"data/{task}/{row}.czi", source_bytes=9, source_sha256="ab")
+                group.attrs.update(path_czi=f"data/{task}/{row}.czi", source_bytes=9, source_sha256=f"{task}{row}")
                 group.attrs["voxel_size_um"] = [0.3, 0.3, 0.3]
                 signal = rng.normal(size=(16, 20, 18)).astype(np.float32)
                 for role, voxels in {"signal": signal, task: signal if task == "tom20" else -signal}.items():

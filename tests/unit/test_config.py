@@ -63,6 +63,8 @@ def test_published_job(config_values):
         ("structures", ["tom20", "tom20"], "tom20 comes twice"),
         ("structures", ["tom20", "dna"], "dna comes twice"),
         ("structures", ["../tom20"], r"structures\.0 is '\.\./tom20'"),
+        ("structures", ["signal"], "no structure can be called signal"),
+        ("train.learning_rate", float("inf"), "train.learning_rate is inf but should be a finite number"),
         ("seeds", [], "seeds is "),
         ("seeds", [1, 1], "seeds must all differ"),
         ("predict.overlap", 1.0, "predict.overlap is 1.0 but should be less than 1"),

@@ -22,7 +22,7 @@ def parts(tmp_path):
     with h5py.File(volumes, "w") as file:
         for row in range(4):
             group = file.create_group(f"{row:04d}")
-            group.attrs.update(path_czi=f"data/tom20/{row}.czi", source_bytes=9, source_sha256="ab")
+            group.attrs.update(path_czi=f"data/tom20/{row}.czi", source_bytes=9, source_sha256=f"{row}")
             group.attrs["voxel_size_um"] = [0.3, 0.2, 0.2]
             for role in ("signal", "tom20", "dna")[: 3 if row < 3 else 2]:
                 dataset = group.create_dataset(role, data=rng.normal(size=(20, 30, 40)).astype(np.float32))
@@ -84,12 +84,21 @@ def test_missing_volume(parts):
         integrate(splits, volumes, datasets, CONFIG)
 
 
-def test_mixed_voxel_sizes_are_refused(parts):
+def test_mixed_voxel_sizes_are_named(parts, caplog):
     splits, volumes, datasets = parts
     with h5py.File(volumes["tom20"], "a") as file:
         file["0002"].attrs["voxel_size_um"] = [0.3, 0.2, 0.4]
-    with pytest.raises(InputError, match="0.300 x 0.200 x 0.400 um in data/tom20/2.czi"):
+    integrate(splits, volumes, datasets, CONFIG)
+    assert "0.300 x 0.200 x 0.400 um in data/tom20/2.czi" in caplog.text
+
+
+def test_same_file_in_two_splits_is_refused(parts):
+    splits, volumes, datasets = parts
+    with h5py.File(volumes["tom20"], "a") as file:
+        file["0002"].attrs["source_sha256"] = "0"
+    with pytest.raises(InputError, match=r"0.czi \(train\) and data/tom20/2.czi \(test\) are the same file"):
         integrate(splits, volumes, datasets, CONFIG)
+    assert not any(path.exists() for path in datasets.values())
 
 
 @pytest.fixture

@@ -6,18 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from ssp_model.config import PreprocessConfig
 from ssp_model.errors import InputError
 from ssp_model.preprocess import normalise, resize, resize_factors
 
-BY_SCALE = PreprocessConfig(scale=(1, 0.37241, 0.37241), voxel_size_um=None, on_bad_image="stop")
-BY_SIZE = PreprocessConfig(scale=None, voxel_size_um=(0.29, 0.29, 0.29), on_bad_image="stop")
+SCALE = (1, 0.37241, 0.37241)
+SIZE = (0.29, 0.29, 0.29)
 
 
 def test_published_resize(golden):
     vectors = golden("resize.npz")
     standardised, _ = normalise(vectors["raw"])
-    resized = resize(standardised, BY_SCALE.scale)
+    resized = resize(standardised, SCALE)
     assert resized.dtype == np.float32
     np.testing.assert_allclose(resized, vectors["normalised_resized"], atol=1e-5, rtol=0)
 
@@ -55,7 +54,7 @@ def test_unusable_images(raw, message):
 
 
 def test_factors_follow_from_pixel_sizes():
-    assert resize_factors((0.29, 0.145, 0.58), BY_SIZE) == pytest.approx((1, 0.5, 2))
-    assert resize_factors((None, None, None), BY_SCALE) == BY_SCALE.scale
+    assert resize_factors((0.29, 0.145, 0.58), voxel_size_um=SIZE) == pytest.approx((1, 0.5, 2))
+    assert resize_factors((None, None, None), scale=SCALE) == SCALE
     with pytest.raises(InputError, match="no pixel size along Z"):
-        resize_factors((None, 0.1, 0.1), BY_SIZE)
+        resize_factors((None, 0.1, 0.1), voxel_size_um=SIZE)

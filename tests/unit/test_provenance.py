@@ -32,6 +32,10 @@ def test_digest_follows_imports_and_ignores_comments(package):
     before = digest()
     (package / "nn.py").write_text("# a comment\nnet   =  1\n")
     assert digest() == before
+    (package / "nn.py").write_text('"""A docstring."""\nnet = 1\n')
+    with_text = digest()
+    (package / "nn.py").write_text('"""Another."""\nnet = 1\n')
+    assert digest() == with_text
     (package / "nn.py").write_text("net = 2\n")
     assert digest() != before
 

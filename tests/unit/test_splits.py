@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from ssp_model.collection import read_list
 from ssp_model.config import DnaConfig, SplitConfig
 from ssp_model.errors import InputError
-from ssp_model.splits import SPLITS, check_disjoint, split_dna, split_images
+from ssp_model.splits import (
+    SPLITS,
+    check_disjoint,
+    split_dna,
+    split_images,
+    write_dna_splits,
+    write_structure_splits,
+)
 from tests.conftest import GOLDEN
 
 AS_PUBLISHED = SplitConfig(seed=42, train_fraction=0.75, fit_fraction=0.9)
@@ -59,6 +66,34 @@ def test_image_in_two_splits_is_refused():
     rows = {split: images.iloc[[i]] for i, split in enumerate(SPLITS)}
     with pytest.raises(InputError, match="0.czi is a train image of tom20 and a test image of dna"):
         check_disjoint({"tom20": rows, "dna": {"test": images.iloc[[0]]}})
+
+
+def test_unusable_images_leave_all_others_where_they_were(tmp_path):
+    names = ("tom20", "zo1")
+    for name in names:
+        image_list(name, 40).to_csv(tmp_path / f"{name}.csv", index=False)
+    candidates = pd.concat([image_list(name, 40) for name in names])
+    candidates.to_csv(tmp_path / "dna.csv", index=False)
+    dna = DnaConfig(name="dna", quota={"train": 8, "val": 2, "test": 4})
+    lists = {name: tmp_path / f"{name}.csv" for name in names}
+
+    def split(left_out: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
+        left_out.to_csv(tmp_path / "left_out.csv", index=False)
+        outputs = {task: {part: tmp_path / f"{task}-{part}.csv" for part in SPLITS} for task in (*names, "dna")}
+        for name in names:
+            write_structure_splits(lists[name], [tmp_path / "left_out.csv"], outputs[name], name, AS_PUBLISHED)
+        inputs = lists, tmp_path / "dna.csv", [tmp_path / "left_out.csv"]
+        write_dna_splits(*inputs, outputs["dna"], dna, AS_PUBLISHED)
+        return {task: {p: list(pd.read_csv(f).path_czi) for p, f in of.items()} for task, of in outputs.items()}
+
+    before = split(pd.DataFrame(columns=["path_czi", "task"]))
+    bad_target, bad_dna = before["tom20"]["test"][0], before["dna"]["test"][0]
+    after = split(pd.DataFrame({"path_czi": [bad_target, bad_dna], "task": ["tom20", "dna"]}))
+    assert after["tom20"]["test"] == before["tom20"]["test"][1:]
+    assert after["zo1"] == before["zo1"]
+    assert after["dna"]["train"] == before["dna"]["train"]
+    assert after["dna"]["test"][:3] == before["dna"]["test"][1:]
+    assert len(after["dna"]["test"]) == 4
 
 
 @pytest.mark.parametrize(

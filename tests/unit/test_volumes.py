@@ -9,13 +9,10 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from ssp_model.config import PreprocessConfig
 from ssp_model.errors import InputError
 from ssp_model.simulate import SimulationConfig, simulate_image, write_czi
-from ssp_model.volumes import convert_archive, image_jobs
+from ssp_model.volumes import check_left_out, convert_archive, image_jobs
 
-STOP = PreprocessConfig(scale=(1, 0.5, 0.5), voxel_size_um=None, on_bad_image="stop")
-SKIP = PreprocessConfig(scale=(1, 0.5, 0.5), voxel_size_um=None, on_bad_image="skip")
 SIMULATION = SimulationConfig(structures=("tom20",), images=3, shape_zyx=(8, 48, 40))
 
 
@@ -40,18 +37,12 @@ def collection(tmp_path, images):
             with tarfile.open(self.archive, "w:gz") as tar:
                 tar.add(self.folder, "tom20")
 
-        def convert(self, config: PreprocessConfig = STOP, workers: int = 1) -> None:
-            convert_archive(
-                self.archive,
-                self.image_list,
-                self.dna_list,
-                self.volumes,
-                self.left_out,
-                "tom20",
-                "dna",
-                config,
-                workers,
-            )
+        def convert(self, workers: int = 1) -> None:
+            inputs = self.archive, self.image_list, self.dna_list
+            convert_archive(*inputs, self.volumes, self.left_out, "tom20", "dna", (1, 0.5, 0.5), None, workers)
+
+        def check(self, on_bad_image: str = "stop") -> None:
+            check_left_out(self.left_out, "tom20", on_bad_image)
 
         def outputs(self) -> list[str]:
             return sorted(path.name for path in self.volumes.parent.glob("*"))
@@ -103,18 +94,19 @@ def test_constant_channels_stop_and_all_are_named(collection, images):
         image = images[index].copy()
         image[5] = 7
         rewrite(collection, index, image)
-    with pytest.raises(InputError, match="2 images of tom20 in .*") as stopped:
-        collection.convert()
+    collection.convert()
+    with pytest.raises(InputError, match="2 images of tom20 can't be used") as stopped:
+        collection.check()
     for index in (0, 1):
         assert f"data/tom20/{index}.czi channel 5 (H3342) is constant (every voxel is 7)" in str(stopped.value)
-    assert collection.outputs() == []
+    collection.check("skip")
 
 
 def test_skipped_channel_loses_nothing_else(collection, images):
     image = images[0].copy()
     image[5] = 7
     rewrite(collection, 0, image)
-    collection.convert(SKIP)
+    collection.convert()
     left_out = pd.read_csv(collection.left_out)
     assert left_out[["path_czi", "task", "channel"]].to_numpy().tolist() == [["data/tom20/0.czi", "dna", 5]]
     with h5py.File(collection.volumes) as file:
@@ -126,7 +118,7 @@ def test_constant_signal_leaves_out_all_its_tasks(collection, images):
     image = images[0].copy()
     image[6] = 7
     rewrite(collection, 0, image)
-    collection.convert(SKIP)
+    collection.convert()
     assert sorted(pd.read_csv(collection.left_out).task) == ["dna", "tom20"]
     with h5py.File(collection.volumes) as file:
         assert sorted(file) == ["0001", "0002"]
@@ -146,10 +138,9 @@ def test_constant_signal_leaves_out_all_its_tasks(collection, images):
 def test_missing_or_corrupt_image(collection, spoil, message):
     spoil(collection.folder)
     collection.pack()
+    collection.convert()
     with pytest.raises(InputError, match=message):
-        collection.convert()
-    assert collection.outputs() == []
-    collection.convert(SKIP)
+        collection.check()
     assert set(pd.read_csv(collection.left_out).path_czi) == {"data/tom20/1.czi"}
 
 
@@ -157,8 +148,9 @@ def test_channel_out_of_range(collection):
     images = pd.read_csv(collection.image_list)
     images.loc[1, "channel_target"] = 9
     images.to_csv(collection.image_list, index=False)
+    collection.convert()
     with pytest.raises(InputError, match=r"1.czi has no channel 9 \(it has: 0 CMDRP_camera_2, .* 6 Bright_100\)"):
-        collection.convert()
+        collection.check()
 
 
 def test_truncated_archive(collection):
@@ -166,7 +158,7 @@ def test_truncated_archive(collection):
     for share in (0.3, 0.99):
         collection.archive.write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(InputError, match="is truncated or not a .tar.gz"):
-            collection.convert(SKIP)
+            collection.convert()
         assert collection.outputs() == []
 
 
@@ -184,13 +176,28 @@ def test_member_that_escapes_its_folder(collection, name, tmp_path):
         tar.addfile(member, io.BytesIO(b"evil"))
     if name.startswith("/"):
         # the data filter takes the leading slash off, so the member is merely not on the list
-        with pytest.raises(InputError, match="not in"):
+        with pytest.raises(InputError, match="(?s)not in.*No image of it is left to use"):
             collection.convert()
     else:
         with pytest.raises(InputError, match="is not safe to unpack"):
-            collection.convert(SKIP)
+            collection.convert()
     assert collection.outputs() == []
     assert not list(tmp_path.rglob("escaped.czi"))
+
+
+def test_image_that_is_in_the_archive_twice(collection):
+    with tarfile.open(collection.archive, "w:gz") as tar:
+        for _ in range(2):
+            tar.add(collection.folder / "0.czi", "tom20/0.czi")
+    with pytest.raises(InputError, match="holds tom20/0.czi twice"):
+        collection.convert()
+    assert collection.outputs() == []
+
+
+def test_rows_that_are_one_file():
+    rows = [{"path_czi": f"{top}/tom20/0.czi", "channel_signal": 6, "channel_target": 3} for top in "ab"]
+    with pytest.raises(InputError, match="names both a/tom20/0.czi and b/tom20/0.czi"):
+        image_jobs(pd.DataFrame(rows), "tom20", None, None)
 
 
 def test_lists_that_disagree_on_the_signal():

@@ -33,6 +33,7 @@ def test_full_job(tmp_path):
         "download_archive": 11,
         "download_list": 12,
         "convert_archive": 11,
+        "check_images": 11,
         "split_structure": 11,
         "split_dna": 1,
         "integrate_datasets": 1,
@@ -43,7 +44,7 @@ def test_full_job(tmp_path):
         "plot_scores": 1,
         "plot_structure": 12,
         "all": 1,
-        "total": 65,
+        "total": 76,
     }
 
 
@@ -51,7 +52,7 @@ def test_full_job(tmp_path):
     ("target", "last_rule", "jobs"),
     [
         ("download", "download_archive", 11),
-        ("convert", "convert_archive", 11),
+        ("convert", "check_images", 11),
         ("split", "split_dna", 1),
         ("dna", "split_dna", 1),
         ("integrate", "integrate_datasets", 1),

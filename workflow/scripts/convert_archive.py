@@ -1,6 +1,5 @@
 """Convert one structure's images to training resolution."""
 
-from ssp_model.config import PreprocessConfig
 from ssp_model.log import log_to
 from ssp_model.volumes import convert_archive
 
@@ -14,6 +13,7 @@ if __name__ == "__main__":
         snakemake.output.left_out,
         structure=snakemake.wildcards.structure,
         dna=snakemake.params.dna,
-        config=PreprocessConfig(**snakemake.params.preprocess),
+        scale=snakemake.params.scale,
+        voxel_size_um=snakemake.params.voxel_size_um,
         workers=snakemake.threads,
     )

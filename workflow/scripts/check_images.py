@@ -1,0 +1,8 @@
+"""Stop where images of a structure can't be used, unless they are to be skipped."""
+
+from ssp_model.log import log_to
+from ssp_model.volumes import check_left_out
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    check_left_out(snakemake.input.left_out, snakemake.wildcards.structure, snakemake.params.on_bad_image)
