@@ -8,8 +8,6 @@ rule download_list:
         "results/logs/download_list/{structure}.log",
     benchmark:
         "results/benchmarks/download_list/{structure}.tsv"
-    # no archive is to lie waiting for a list
-    priority: 2
     conda:
         "../envs/ssp.yaml"
     resources:
@@ -25,6 +23,9 @@ rule download_list:
 
 
 rule download_archive:
+    input:
+        # the conversion is ready at once, and no archive lies waiting; a newer list needs no new archive
+        lists=ancient(["results/lists/{structure}.csv"] + ([f"results/lists/{DNA}.csv"] if DNA else [])),
     output:
         # the raw images of a structure go as soon as they are converted
         temp("results/raw/{structure}.tar.gz"),

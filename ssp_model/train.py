@@ -8,7 +8,6 @@ changes while training is in `Training`, saved as one every few minutes and at e
 a batch: each takes a slice of it, and batch norm sees it whole, so the result does not depend on their number.
 """
 
-import json
 import logging
 import math
 import os
@@ -35,6 +34,7 @@ from ssp_model.config import ModelConfig, PredictConfig, TrainConfig
 from ssp_model.dataset import Dataset
 from ssp_model.distributed import any_process, gather, synchronise_batch_norm
 from ssp_model.errors import InputError
+from ssp_model.events import EventLog
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import choose_precision, device_name
 from ssp_model.log import duration
@@ -464,67 +464,6 @@ def check_shares(samples: int, batch_size: int, processes: int) -> None:
             f"{samples} training samples in batches of {batch_size} leave a last batch of {last}, too small for "
             f"{processes} processes (train.devices x train.nodes); change train.batch_size or use fewer."
         )
-
-
-class EventLog:
-    """JSON lines of what happened; after a resume it is cut back to where the state was saved."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def start(self, length: int) -> None:
-        """Open, keeping the first `length` bytes."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("a+", encoding="utf-8")
-        if self.path.is_file():
-            self._file.truncate(length)
-
-    def write(self, event: dict[str, Any]) -> None:
-        """Add a line."""
-        self._file.write(json.dumps(event) + "\n")
-
-    def flush(self) -> int:
-        """Bring all lines to the disk; returns the length in bytes."""
-        self._file.flush()
-        if not self.path.is_file():
-            return 0
-        os.fsync(self._file.fileno())
-        return self._file.tell()
-
-    def close(self) -> None:
-        """The last line is written."""
-        self._file.close()
-
-
-def describe_training(train_set: Path, model_config: ModelConfig, config: TrainConfig) -> dict[str, str]:
-    """What a training would take, without training: parameters, memory and steps, in words."""
-    with Dataset(train_set) as dataset:
-        samples, tasks = len(dataset), len(dataset.tasks)
-    with torch.device("meta"):
-        network = RepMode(tasks, model_config.width)
-        crops = torch.empty(config.batch_size, 1, *config.patch)
-    saved_bytes = 0
-
-    def count(tensor: torch.Tensor) -> torch.Tensor:
-        nonlocal saved_bytes
-        saved_bytes += tensor.nbytes
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        network(crops, torch.arange(config.batch_size) % tasks)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    precision = choose_precision(config.precision)
-    # weights, gradients and Adam's two moments, in float32
-    fixed_gib = 16 * parameters / 2**30
-    activations_gib = saved_bytes / (1 if precision == "32-true" else 2) / 2**30
-    steps = math.ceil(samples / config.batch_size)
-    return {
-        "parameters": f"{parameters:,}",
-        "memory": f"about {fixed_gib + activations_gib:.1f} GiB in {precision}: weights, gradients and Adam "
-        f"{fixed_gib:.1f}, activations {activations_gib:.1f}",
-        "steps": f"{steps * config.epochs:,} ({steps} an epoch of {samples} samples, {config.epochs} epochs)",
-        "device": device_name(),
-    }
 
 
 def make_loader(

@@ -8,10 +8,11 @@ from safetensors.torch import load_file, save_file
 
 from ssp_model.checkpoint import load_model, read_info
 from ssp_model.config import EvaluateConfig, ModelConfig, PredictConfig
+from ssp_model.dry_run import describe_training
 from ssp_model.errors import InputError
 from ssp_model.evaluate import evaluate_model, is_median
 from ssp_model.nn import RepMode
-from ssp_model.train import TrainFiles, describe_training, learning_rate_factor, train_model
+from ssp_model.train import TrainFiles, learning_rate_factor, train_model
 
 
 def train(datasets, folder, config, seed=0):

@@ -1,0 +1,73 @@
+"""Time and memory of converting one image, against reading every channel and resizing by scipy in float64.
+
+python benchmarks/convert.py                    # a simulated stack of 50x624x924, seven channels, as in the collection
+python benchmarks/convert.py --shape 32 256 256
+"""
+
+import argparse
+import multiprocessing
+import resource
+import tempfile
+import time
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+from bioio import BioImage
+from scipy import ndimage
+
+from ssp_model.preprocess import resize_factors
+from ssp_model.simulate import SimulationConfig, simulate_image, write_czi
+from ssp_model.volumes import ImageJob, convert_image
+
+SCALE = (1, 0.37241, 0.37241)
+CHANNELS = {"signal": 6, "tom20": 3, "dna": 5}
+
+
+def ours(path: Path) -> None:
+    """As the workflow does: three channels."""
+    copy = path.with_name("copy.czi")
+    copy.write_bytes(path.read_bytes())  # a converted image is deleted
+    convert_image(copy, ImageJob(0, path.name, CHANNELS), partial(resize_factors, scale=SCALE))
+
+
+def straightforward(path: Path) -> None:
+    """All channels read, the three wanted normalised and resized by scipy in float64."""
+    stack = BioImage(path).get_image_data("CZYX", T=0)
+    for channel in CHANNELS.values():
+        raw = stack[channel].astype(np.float64)
+        ndimage.zoom((raw - raw.mean()) / raw.std(), SCALE, mode="nearest").astype(np.float32)
+
+
+def measure(way: str, path: Path, answer: Connection) -> None:
+    """Seconds of the second of two runs, and the peak memory, of a process of its own."""
+    run = {"ours": ours, "straightforward": straightforward}[way]
+    run(path)
+    started = time.perf_counter()
+    run(path)
+    answer.send((time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10))
+
+
+def main() -> None:
+    """Print both ways."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", type=int, nargs=3, default=[50, 624, 924])
+    arguments = parser.parse_args()
+    config = SimulationConfig(structures=("tom20",), images=1, shape_zyx=tuple(arguments.shape))
+    seconds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image.czi"
+        write_czi(path, simulate_image("tom20", 0, config), "tom20", config)
+        for way in ("straightforward", "ours"):
+            heard, told = multiprocessing.get_context("spawn").Pipe(duplex=False)
+            process = multiprocessing.get_context("spawn").Process(target=measure, args=(way, path, told))
+            process.start()
+            seconds[way], memory_mb = heard.recv()
+            process.join()
+            ratio = seconds["straightforward"] / seconds[way]
+            print(f"{way:16} {seconds[way]:7.2f} s   {ratio:5.1f}x   peak memory {memory_mb:6.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
