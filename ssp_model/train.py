@@ -194,7 +194,7 @@ class Training:
     def run(self, stop: StopRequest) -> None:
         """Train until the last epoch, or until the validation stops to improve."""
         self.log_start()
-        while self.progress.epoch <= self.config.epochs:
+        while self.progress.epoch <= self.config.epochs and not self.has_stopped_improving():
             self.train_epoch(stop)
             row = self.close_epoch()
             epoch = self.progress.epoch
@@ -216,8 +216,6 @@ class Training:
             self.log_epoch(row, validated)
             if validated:
                 self.save()
-                if self.has_stopped_improving():
-                    break
 
     def train_epoch(self, stop: StopRequest) -> None:
         """Take the epoch's steps that are not yet done: one crop of each image."""

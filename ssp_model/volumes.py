@@ -154,7 +154,7 @@ def image_jobs(
     Raises
     ------
     InputError
-        The two lists give different signal channels for an image.
+        The two lists give different signal channels for an image, or one names a file twice.
     """
     dna_rows = {} if candidates is None else candidates.set_index("path_czi").to_dict("index")
     jobs: dict[str, ImageJob] = {}
