@@ -7,6 +7,7 @@ after an average pool of 3^3 and of 5^3. All are linear, so for a given task the
 - Kernels are merged once for each distinct task of a batch, not for each sample.
 - The four small experts are combined as what they are, 27 voxels at the centre and one value everywhere; only the
   5^3 expert is weighted at full size (`MergeKernels`).
+- Voxels of a kernel that could only ever meet padding are left out (`reach`).
 - The batch comes sorted by task (see `TaskGroups`), so that each task's samples are one slice of it.
 
 Shapes: N batch, C channels (I in, O out), D H W voxels, T distinct tasks of the batch, E experts.
@@ -14,7 +15,6 @@ Shapes: N batch, C channels (I in, O out), D H W voxels, T distinct tasks of the
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -62,22 +62,35 @@ class MoDEConv3d(nn.Module):
         logits = self.gate.weight.t()[tasks_T] + self.gate.bias
         return logits.view(-1, len(EXPERTS), self.out_channels).softmax(dim=1)
 
-    def kernels(self, tasks_T: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
-        """Merged kernel of each of the given tasks, (O, I, 5, 5, 5), in the dtype wanted."""
-        gates = dict(zip(EXPERTS, self.gates(tasks_T)[..., None, None].unbind(1), strict=True))
-        # (O, K, I): a kernel's K voxels with the input channels last, as the convolution likes them
-        experts = {name: expert.permute(0, 2, 3, 4, 1).flatten(1, 3) for name, expert in self.experts.items()}
-        centre = gates["conv3"] * experts["conv3"] + gates["pool3"] * (experts["pool3"] / 3**3)
-        centre = centre + F.pad(gates["conv1"] * experts["conv1"], (0, 0, 13, 13))
-        uniform = gates["pool5"] * (experts["pool5"] / 5**3)
-        merged = MergeKernels.apply(gates["conv5"], experts["conv5"], centre, uniform, dtype)
-        return tuple(kernel.unflatten(1, (5, 5, 5)).permute(0, 4, 1, 2, 3) for kernel in merged)
+    def kernels(
+        self, tasks_T: Tensor, dtype: torch.dtype = torch.float32, reach: tuple[int, int, int] = (2, 2, 2)
+    ) -> tuple[Tensor, ...]:
+        """Merged kernels of the given tasks.
+
+        Parameters
+        ----------
+        tasks_T : Tensor
+            Distinct tasks, int64.
+        dtype : torch.dtype
+            Of the kernels; that of the convolution.
+        reach : tuple of int
+            Voxels to either side of the centre that are wanted in z, y and x, at most 2 (see `reach`).
+
+        Returns
+        -------
+        tuple of Tensor
+            T kernels, (O, I, 2 * reach + 1).
+        """
+        experts = [self.experts[name].permute(0, 2, 3, 4, 1) for name in EXPERTS]
+        merged = MergeKernels.apply(dtype, reach, self.gates(tasks_T), *experts)
+        return tuple(kernel_ODHWI.permute(0, 4, 1, 2, 3) for kernel_ODHWI in merged)
 
     def forward(self, x_NCDHW: Tensor, groups: TaskGroups) -> Tensor:
         """Convolve each sample with its task's kernel; (N, I, D, H, W) to (N, O, D, H, W)."""
         device = x_NCDHW.device.type
         autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-        kernels = self.kernels(groups.tasks_T, torch.get_autocast_dtype(device) if autocast else x_NCDHW.dtype)
+        dtype = torch.get_autocast_dtype(device) if autocast else x_NCDHW.dtype
+        kernels = self.kernels(groups.tasks_T, dtype, reach(x_NCDHW))
         if len(kernels) == 1:
             return convolve(x_NCDHW, kernels[0])
         slices = zip(x_NCDHW.split(groups.counts), kernels, strict=True)
@@ -85,56 +98,102 @@ class MoDEConv3d(nn.Module):
 
 
 class MergeKernels(torch.autograd.Function):
-    """The gate-weighted 5^3 expert plus the small ones, straight to the dtype of the convolution.
+    """The gate-weighted sum of the experts, straight to the dtype of the convolution.
 
-    Full-size float32 kernels, their casts and their zero-filled gradients, which plain operations make, take several
-    times longer. Shapes: T tasks, O and I channels, K = 125 voxels of a kernel.
+    Only the 5^3 expert is weighted at full size: the 3^3 and 1^3 ones and the average over 3^3 lie in the centre, and
+    the average over 5^3 is one value everywhere. Plain operations would make full-size float32 kernels and as many
+    zero-filled gradients of each, which take several times longer than this. Shapes: T tasks, E experts, O and I
+    channels, D H W voxels of a kernel.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, gate_TO11: Tensor, large_OKI: Tensor, centre_TOKI: Tensor, uniform_TO1I: Tensor, dtype: torch.dtype
+        ctx: Any, dtype: torch.dtype, reach: tuple[int, int, int], gate_TEO: Tensor, *experts_ODHWI: Tensor
     ) -> tuple[Tensor, ...]:
-        """Merged kernels, T of (O, K, I); the centre has 27 voxels, the uniform part one for all."""
-        large_OKI = large_OKI.to(dtype)
-        merged = large_OKI * gate_TO11.to(dtype)
-        merged.unflatten(2, (5, 5, 5))[:, :, 1:4, 1:4, 1:4] += centre_TOKI.to(dtype).unflatten(2, (3, 3, 3))
-        merged += uniform_TO1I.to(dtype)
-        ctx.save_for_backward(gate_TO11, large_OKI)
+        """Merged kernels, T of (O, D, H, W, I)."""
+        ctx.save_for_backward(gate_TEO, *experts_ODHWI)
+        ctx.reach = reach
+        conv5, conv3, conv1, pool3, pool5 = experts_ODHWI
+        of_conv5, of_conv3, of_conv1, of_pool3, of_pool5 = gate_TEO[..., None, None, None, None].unbind(1)
+        large = middle(conv5, reach)
+        merged = torch.empty((len(gate_TEO), *large.shape), dtype=dtype, device=large.device)
+        if conv5.stride(-1) != 1:  # a network whose channels are not last in memory gets kernels like itself
+            merged = torch.empty_like(merged.movedim(-1, 2), memory_format=torch.contiguous_format).movedim(2, -1)
+        torch.mul(large, of_conv5, out=merged)
+        centre = of_conv3 * middle(conv3, reach)
+        centre += of_pool3 * (pool3 / 3**3)
+        middle(centre, (0, 0, 0)).add_(of_conv1 * conv1)
+        middle(merged, (1, 1, 1)).add_(centre)
+        merged += of_pool5 * (pool5 / 5**3)
         return merged.unbind(0)
 
     @staticmethod
     def backward(ctx: Any, *kernel_grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of all four, accumulated over tasks in float32."""
-        gate_TO11, large_OKI = ctx.saved_tensors
-        pick_SK = _small_voxels(gate_TO11.device).to(large_OKI.dtype)
-        large_grad = torch.zeros(large_OKI.shape, dtype=gate_TO11.dtype, device=gate_TO11.device)
-        gate_grads, small_grads = [], []
-        for grad_OKI, gate_O11 in zip(kernel_grads, gate_TO11, strict=True):
-            grad_OKI = grad_OKI.contiguous()
-            small_grads.append(pick_SK @ grad_OKI)
-            gate_grads.append(torch.bmm(grad_OKI.flatten(1)[:, None], large_OKI.flatten(1)[:, :, None]))
-            large_grad.addcmul_(grad_OKI.to(large_grad.dtype), gate_O11)
-        small_grad = torch.stack(small_grads).to(large_grad.dtype)
-        gate_grad = torch.stack(gate_grads).to(large_grad.dtype)
-        return gate_grad, large_grad, small_grad[:, :, :27], small_grad[:, :, 27:], None
+        """Gradients of the gates and the experts, accumulated over tasks in float32."""
+        gate_TEO, *experts = ctx.saved_tensors
+        conv5, conv3, conv1, pool3, pool5 = experts
+        of_conv5, of_conv3, of_conv1, of_pool3, of_pool5 = gate_TEO[..., None, None, None, None].unbind(1)
+        reach = ctx.reach
+        large = middle(conv5, reach).to(kernel_grads[0].dtype)
+        large_grad: Tensor | None = None
+        large_dots, sums, centres = [], [], []
+        for grad, gate in zip(kernel_grads, of_conv5, strict=True):
+            large_grad = gate * grad if large_grad is None else large_grad.addcmul_(grad, gate)
+            large_dots.append((grad * large).flatten(1).sum(1))
+            sums.append(grad.sum((1, 2, 3), keepdim=True))
+            centres.append(middle(grad, (1, 1, 1)))
+        assert large_grad is not None
+        sum_grad = torch.stack(sums).to(gate_TEO.dtype) / 5**3
+        centre_grad = torch.stack(centres).to(gate_TEO.dtype)
+        centre_sum_grad = centre_grad.sum((2, 3, 4), keepdim=True) / 3**3
+        point_grad = middle(centre_grad, (0, 0, 0))
+
+        conv5_grad, conv3_grad = torch.zeros_like(conv5), torch.zeros_like(conv3)
+        middle(conv5_grad, reach).copy_(large_grad)
+        middle(conv3_grad, reach).copy_((of_conv3 * centre_grad).sum(0))
+        gate_grad = [
+            torch.stack(large_dots).to(gate_TEO.dtype),
+            (centre_grad * middle(conv3, reach)).sum((2, 3, 4, 5)),
+            (point_grad * conv1).sum((2, 3, 4, 5)),
+            (centre_sum_grad * pool3).sum((2, 3, 4, 5)),
+            (sum_grad * pool5).sum((2, 3, 4, 5)),
+        ]
+        return (
+            None,
+            None,
+            torch.stack(gate_grad, dim=1),
+            conv5_grad,
+            conv3_grad,
+            (of_conv1 * point_grad).sum(0),
+            (of_pool3 * centre_sum_grad).sum(0),
+            (of_pool5 * sum_grad).sum(0),
+        )
 
 
-@lru_cache
-def _small_voxels(device: torch.device) -> Tensor:
-    """Which of 125 voxels each part of a small kernel covers, (28, 125): one each of the centre's 27, then all."""
-    covered = torch.zeros(28, 5, 5, 5)
-    part = torch.arange(27)
-    covered[part, 1 + part // 9, 1 + part // 3 % 3, 1 + part % 3] = 1
-    covered[27] = 1
-    return covered.flatten(1).to(device)
+def reach(x_NCDHW: Tensor) -> tuple[int, int, int]:
+    """How far a kernel's voxels lie from its centre that can touch data, in z, y and x.
+
+    In a volume of one plane, say, the planes of a kernel above and below its middle one only ever see padding.
+    """
+    depth, height, width = (min(2, size - 1) for size in x_NCDHW.shape[2:])
+    return depth, height, width
+
+
+def middle(kernel: Tensor, reach: tuple[int, int, int]) -> Tensor:
+    """The voxels of a kernel, (..., D, H, W, I), within reach of its centre."""
+    for dim, wanted in zip((-4, -3, -2), reach, strict=True):
+        there = kernel.shape[dim] // 2
+        if wanted < there:
+            kernel = kernel.narrow(dim, there - wanted, 2 * wanted + 1)
+    return kernel
 
 
 def convolve(x_NCDHW: Tensor, kernel_OIDHW: Tensor) -> Tensor:
-    """A 5^3 convolution that keeps the size, (N, I, D, H, W) to (N, O, D, H, W)."""
+    """A convolution that keeps the size, (N, I, D, H, W) to (N, O, D, H, W); kernels of odd sizes."""
+    depth, height, width = (size // 2 for size in kernel_OIDHW.shape[2:])
     in_bf16 = x_NCDHW.dtype is torch.bfloat16 or torch.is_autocast_enabled("cpu")
-    if x_NCDHW.device.type == "cpu" and in_bf16 and x_NCDHW.shape[2] < 5:
+    if x_NCDHW.device.type == "cpu" and in_bf16 and x_NCDHW.shape[2] < 5 and depth > 0:
         # oneDNN 3.12 (torch 2.13, AVX-512 bf16) gives wrong weight gradients, NaN at times, for an input of fewer
         # planes than the kernel that it pads itself; padded beforehand they are right
-        return F.conv3d(F.pad(x_NCDHW, (0, 0, 0, 0, 2, 2)), kernel_OIDHW, padding=(0, 2, 2))
-    return F.conv3d(x_NCDHW, kernel_OIDHW, padding=2)
+        x_NCDHW, depth = F.pad(x_NCDHW, (0, 0, 0, 0, depth, depth)), 0
+    return F.conv3d(x_NCDHW, kernel_OIDHW, padding=(depth, height, width))

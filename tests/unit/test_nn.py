@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from ssp_model.legacy import rename, state_dict_from_published
 from ssp_model.nn import RepMode
-from ssp_model.nn.mode_conv import MergeKernels, TaskGroups, convolve
+from ssp_model.nn.mode_conv import MoDEConv3d, TaskGroups, convolve, reach
 from ssp_model.nn.repmode import MoDEBlock
 
 RELATIVE = 1e-5
@@ -171,8 +171,26 @@ def test_bf16_gradients_follow_float32(planes):
         assert (found.float() - wanted).norm() < 0.01 * wanted.norm()
 
 
-def test_merging_gradients():
+@pytest.mark.parametrize("reached", [(2, 2, 2), (1, 2, 2), (0, 1, 2)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_merging_gradients(reached, layout):
     torch.manual_seed(0)
-    shapes = [(2, 2, 1, 1), (2, 125, 2), (2, 2, 27, 2), (2, 2, 1, 2)]
-    inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
-    assert torch.autograd.gradcheck(lambda *tensors: MergeKernels.apply(*tensors, torch.float64), inputs)
+    conv = MoDEConv3d(tasks=2, in_channels=2, out_channels=2).double().to(memory_format=layout)
+    inputs = [conv.gate.weight, *conv.experts.values()]
+
+    def kernels(*_: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return conv.kernels(torch.tensor([0, 1]), torch.float64, reached)
+
+    assert torch.autograd.gradcheck(kernels, inputs)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (2, 5, 3), (3, 1, 6), (8, 8, 8)])
+def test_kernels_leave_out_what_meets_padding_only(shape):
+    torch.manual_seed(0)
+    conv = MoDEConv3d(tasks=2, in_channels=3, out_channels=4).double()
+    x = torch.randn(2, 3, *shape, dtype=torch.float64)
+    whole = conv.kernels(torch.tensor([0, 1]), torch.float64)
+    expected = torch.cat([F.conv3d(x[i : i + 1], whole[i], padding=2) for i in range(2)])
+    cropped = conv.kernels(torch.tensor([0]), torch.float64, reach(x))[0]
+    assert cropped.shape[2:] == tuple(min(2 * size - 1, 5) for size in shape)
+    torch.testing.assert_close(conv(x, TaskGroups(torch.tensor([0, 1]), (1, 1))), expected)
