@@ -10,7 +10,7 @@ PROJECT = Path(workflow.basedir)
 # the package lies beside the Snakefile: found so to plan a run, and by jobs in environments of their own
 sys.path.insert(0, str(PROJECT))
 
-from ssp_model.config import parse_config
+from ssp_model.config import PLACEMENT, parse_config
 from ssp_model.errors import InputError
 from ssp_model.provenance import failed_job_logs, let_jobs_import_package, source_digest
 
@@ -57,6 +57,11 @@ def section(name):
 def preprocess_values():
     """How images are resized; what becomes of bad ones does not change the others."""
     return CONFIG.preprocess.model_dump(exclude={"on_bad_image"})
+
+
+def train_values():
+    """How a model is trained; where it is computed does not change it."""
+    return CONFIG.train.model_dump(exclude=PLACEMENT)
 
 
 def address_of(kind, structure):

@@ -24,7 +24,7 @@ rule train_model:
         # not an output: outputs are deleted before a rerun, and a killed training goes on from here
         state="results/training/{experiment}/seed-{seed}",
         model=section("model"),
-        train=section("train"),
+        train=train_values(),
         predict=section("predict"),
         code=source_digest("train"),
     message:

@@ -71,8 +71,10 @@ def train(
         history=folder / "history.csv",
         events=folder / "events.jsonl",
         state=folder / "state",
+        tracking=folder / "wandb",
     )
-    train_model(files, settings.model, settings.train, settings.predict, seed, threads)
+    sections = (settings.model, settings.train, settings.predict, settings.tracking)
+    train_model(files, *sections, f"{settings.experiment}-{seed}", seed, threads)
 
 
 @typer_app.command()

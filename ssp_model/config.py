@@ -134,10 +134,27 @@ class TrainConfig(Section):
     validate_every: int = Field(ge=1, description="Epochs between validations on whole images.")
     devices: int = Field(ge=1, description="Processes on each machine, a GPU each; they share every batch.")
     nodes: int = Field(ge=1, description="Machines; more than one needs a cluster to start the processes.")
+    cache: Literal["disk", "memory"] = Field(
+        description="Where crops are read from: the file on `disk`, or a copy of it in the `memory` of each process."
+    )
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
         description="Arithmetic of the network: `auto` takes bf16 where the hardware has units for it, fp16 on "
         "older GPUs, float32 otherwise."
     )
+
+
+PLACEMENT = {"devices", "nodes", "cache"}
+"""Keys of `train` that say where it is computed and do not change the result."""
+
+
+class TrackingConfig(Section):
+    """Who follows a training."""
+
+    wandb: Literal["offline", "online", "disabled"] = Field(
+        description="Weights & Biases: `offline` writes a run beside the model, to look at or `wandb sync` later; "
+        "`online` sends it as it comes; or `disabled`."
+    )
+    project: str = Field(min_length=1, description="The project there.")
 
 
 class PredictConfig(Section):
@@ -170,6 +187,7 @@ class Config(Section):
     preprocess: PreprocessConfig
     model: ModelConfig
     train: TrainConfig
+    tracking: TrackingConfig
     predict: PredictConfig
     evaluate: EvaluateConfig
 

@@ -270,6 +270,10 @@ class Dataset:
         """Fluorescence of a sample's structure, (Z, Y, X)."""
         return self._file["targets"][f"{self.index.target[sample]:05d}"]
 
+    def image_bytes(self) -> int:
+        """Size of all signals and targets."""
+        return sum(volume.nbytes for group in ("signals", "targets") for volume in self._file[group].values())
+
     @property
     def config(self) -> dict[str, Any]:
         """The configuration the dataset was made with."""

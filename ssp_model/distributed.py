@@ -4,13 +4,30 @@ The published training is one process with a batch of 8. Several processes share
 up to rounding, so batch norm has to see all of it. torch's SyncBatchNorm does that on GPUs only.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+
+
+class SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes; its gradient, too, is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        """The sum, the same in every process."""
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Each process's sum depends on every process's value."""
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
 
 
 class AllReduceBatchNorm3d(nn.BatchNorm3d):
@@ -27,9 +44,9 @@ class AllReduceBatchNorm3d(nn.BatchNorm3d):
         count = torch.tensor([float(x.numel() // x.shape[1])])
         dist.all_reduce(count)
         dims = (0, 2, 3, 4)
-        mean_C = all_reduce(x.sum(dims)) / count
+        mean_C = SumOverProcesses.apply(x.sum(dims)) / count
         centred = x - mean_C[:, None, None, None]
-        var_C = all_reduce(centred.square().sum(dims)) / count
+        var_C = SumOverProcesses.apply(centred.square().sum(dims)) / count
         with torch.no_grad():
             self.running_mean.lerp_(mean_C, self.momentum)
             self.running_var.lerp_(var_C * count / (count - 1), self.momentum)

@@ -151,6 +151,23 @@ def plot_structure(per_image: str | Path, images: str | Path, structure: str, pa
     save(figure, path)
 
 
+def plot_validation(images: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], path: str | Path) -> None:
+    """One plane of a validation image of each structure: signal, target, prediction, (Z, Y, X) each."""
+    figure, axes = plt.subplots(
+        len(images), 3, figsize=(7, 2.4 * len(images)), layout="constrained", squeeze=False, dpi=80
+    )
+    for row, (structure, (signal, target, prediction)) in zip(axes, images.items(), strict=True):
+        z, _ = focus_planes(target)
+        fluorescence = Normalize(*np.percentile(target, [0.5, 99.8]))
+        row[0].imshow(signal[z], cmap="gray")
+        row[1].imshow(target[z], cmap="magma", norm=fluorescence)
+        row[2].imshow(prediction[z], cmap="magma", norm=fluorescence)
+        row[0].set_ylabel(structure)
+        for panel, title in zip(row, ("transmitted light", "target", "prediction"), strict=True):
+            panel.set(title=title if row is axes[0] else "", xticks=[], yticks=[])
+    save(figure, path)
+
+
 def focus_planes(target: np.ndarray) -> tuple[int, int]:
     """The Z plane and the Y line where the target has most to show (most variance)."""
     return int(target.var(axis=(1, 2)).argmax()), int(target.var(axis=(0, 2)).argmax())

@@ -53,11 +53,14 @@ class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int, int]]):
     patch : sequence of int
         Size of the crops, Z, Y, X.
     seed : int
+    in_memory : bool
+        Keep images in memory once they are read.
     """
 
-    def __init__(self, path: str | Path, patch: Sequence[int], seed: int) -> None:
-        self.path, self.patch, self.seed = Path(path), tuple(patch), seed
+    def __init__(self, path: str | Path, patch: Sequence[int], seed: int, in_memory: bool = False) -> None:
+        self.path, self.patch, self.seed, self.in_memory = Path(path), tuple(patch), seed, in_memory
         self._dataset: Dataset | None = None
+        self._images: dict[str, np.ndarray] = {}
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int, int]:
         """Signal and target, each (1, Z, Y, X), float32, the task's number and the sample's."""
@@ -65,7 +68,7 @@ class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int, int]]):
             self._dataset = Dataset(self.path)
         epoch, sample = key
         rng = np.random.default_rng([self.seed, epoch, sample])
-        signal, target = self._dataset.signal(sample), self._dataset.target(sample)
+        signal, target = (self._image(read(sample)) for read in (self._dataset.signal, self._dataset.target))
         starts = [
             int(rng.integers(max(have - want, 0) + 1)) for have, want in zip(signal.shape, self.patch, strict=True)
         ]
@@ -74,7 +77,14 @@ class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int, int]]):
         pair = (self._read(volume, crop, flips) for volume in (signal, target))
         return *pair, int(self._dataset.index.task_number[sample]), sample  # type: ignore[return-value]
 
-    def _read(self, volume: h5py.Dataset, crop: tuple[slice, ...], flips: tuple[int, ...]) -> Tensor:
+    def _image(self, volume: h5py.Dataset) -> h5py.Dataset | np.ndarray:
+        if not self.in_memory:
+            return volume
+        if volume.name not in self._images:
+            self._images[volume.name] = volume[()]
+        return self._images[volume.name]
+
+    def _read(self, volume: h5py.Dataset | np.ndarray, crop: tuple[slice, ...], flips: tuple[int, ...]) -> Tensor:
         voxels, _ = pad_to(volume[crop], self.patch)
         return torch.from_numpy(np.ascontiguousarray(np.flip(voxels, flips))[None])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 
-PLUMBING = {"__init__", "config", "errors", "files", "log", "provenance"}
+PLUMBING = {"__init__", "config", "errors", "files", "log", "provenance", "tracking"}
 """Modules that do not change a result's content; values of the configuration are params of the rules that use them."""
 
 

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssp_model.config import TrainConfig, parse_config
+from ssp_model.config import TrackingConfig, TrainConfig, parse_config
 from ssp_model.dataset import integrate
 from ssp_model.splits import SPLITS
+
+UNTRACKED = TrackingConfig(wandb="disabled", project="test")
 
 
 @pytest.fixture

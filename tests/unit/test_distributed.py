@@ -1,5 +1,6 @@
 """Two real processes train as one does."""
 
+import signal
 import subprocess
 import sys
 from itertools import chain
@@ -21,14 +22,21 @@ from tests.conftest import PROJECT
 SSP = Path(sys.executable).parent / "ssp"
 
 
-def train(datasets, folder: Path, devices: int) -> None:
+def command(datasets, folder: Path, devices: int, **options) -> list[str | Path]:
     tiny = {"patch": [16, 16, 16], "epochs": 3, "batch_size": 3, "validate_every": 1, "precision": "float32"}
-    overlay = {"model": {"width": 2}, "train": {**tiny, "learning_rate": 1e-5, "devices": devices}}
-    folder.mkdir()
+    overlay = {
+        "model": {"width": 2},
+        "train": {**tiny, "learning_rate": 1e-5, "devices": devices, **options},
+        "tracking": {"wandb": "disabled"},
+    }
+    folder.mkdir(exist_ok=True)
     (folder / "mine.yaml").write_text(yaml.safe_dump(overlay))
     configs = ["--config", PROJECT / "config.yaml", "--config", folder / "mine.yaml"]
-    command = [SSP, "train", datasets["train"], datasets["val"], folder, *configs]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    return [SSP, "train", datasets["train"], datasets["val"], folder, *configs]
+
+
+def train(datasets, folder: Path, devices: int, **options) -> None:
+    ran = subprocess.run(command(datasets, folder, devices, **options), capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
 
 
@@ -50,6 +58,25 @@ def test_two_processes_give_the_curve_of_one(datasets_of_five, tmp_path):
         assert apart.norm() < 0.02 * moved.norm(), name
 
 
+def test_two_processes_are_stopped_and_go_on(datasets_of_five, tmp_path):
+    train(datasets_of_five, tmp_path / "whole", 2, epochs=12)
+    stopped = tmp_path / "stopped"
+    with subprocess.Popen(
+        command(datasets_of_five, stopped, 2, epochs=12), stderr=subprocess.PIPE, text=True
+    ) as process:
+        # only the first process gets the signal; the other must hear of it
+        next(line for line in process.stderr if line.startswith("epoch 1 of 12"))
+        process.send_signal(signal.SIGTERM)
+        told = process.stderr.read()
+    assert process.returncode == 128 + signal.SIGTERM, told
+    assert "stopped by SIGTERM" in told
+    assert not (stopped / "model.safetensors").exists()
+    train(datasets_of_five, stopped, 2, epochs=12)
+    whole, resumed = (load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", stopped))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert len((stopped / "events.jsonl").read_text().splitlines()) == 12 * (2 + 1)
+
+
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_shares_of_all_processes_are_the_batches(processes):
     whole = list(EpochSampler(11, seed=0, batch_size=4))
@@ -57,9 +84,13 @@ def test_shares_of_all_processes_are_the_batches(processes):
     assert [list(chain(*parts)) for parts in zip(*shares, strict=True)] == whole
 
 
-def test_too_many_processes_for_the_last_batch():
-    check_shares(16, 8, 4)
+def test_too_many_processes_for_the_last_batch(train_config):
+    config = train_config.model_copy(update={"batch_size": 8})
+    check_shares(16, config, 4)
     with pytest.raises(
         InputError, match="17 training samples in batches of 8 leave a last batch of 1, too small for 2"
     ):
-        check_shares(17, 8, 2)
+        check_shares(17, config, 2)
+    with pytest.raises(InputError, match="a last batch of one crop of 16 x 16 x 16 voxels, a single one at the"):
+        check_shares(17, config, 1)
+    check_shares(17, config.model_copy(update={"patch": (16, 16, 32)}), 1)

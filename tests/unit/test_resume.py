@@ -15,11 +15,12 @@ from safetensors.torch import load_file
 
 from ssp_model import state as state_module
 from ssp_model import train as train_module
-from ssp_model.config import ModelConfig, PredictConfig, TrainConfig
+from ssp_model.config import ModelConfig, PredictConfig, TrackingConfig, TrainConfig
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
 from ssp_model.patches import RandomCrops
 from ssp_model.train import TrainFiles, train_model
+from tests.unit.conftest import UNTRACKED
 
 KILLS = 20
 # times and memory differ from run to run
@@ -28,11 +29,11 @@ MEASURED = ["seconds", "crops_per_s", "peak_memory_mb"]
 
 def files_in(folder: Path, datasets) -> TrainFiles:
     outputs = [folder / name for name in ("model.safetensors", "history.csv", "events.jsonl")]
-    return TrainFiles(datasets["train"], datasets["val"], *outputs, folder / "state")
+    return TrainFiles(datasets["train"], datasets["val"], *outputs, folder / "state", folder / "wandb")
 
 
-def train(files: TrainFiles, config: TrainConfig) -> None:
-    train_model(files, ModelConfig(width=1), config, PredictConfig(overlap=0.0), seed=0)
+def train(files: TrainFiles, config: TrainConfig, tracking: TrackingConfig = UNTRACKED) -> None:
+    train_model(files, ModelConfig(width=1), config, PredictConfig(overlap=0.0), tracking, "test", seed=0)
 
 
 def train_in_child(files: TrainFiles, config: TrainConfig, save_every_s: float, beats: Connection) -> None:

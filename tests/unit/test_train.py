@@ -1,24 +1,28 @@
 """Training and evaluation on a tiny dataset."""
 
+from types import SimpleNamespace
+
 import h5py
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ssp_model import train as train_module
 from ssp_model.checkpoint import load_model, read_info
 from ssp_model.config import EvaluateConfig, ModelConfig, PredictConfig
 from ssp_model.dry_run import describe_training
 from ssp_model.errors import InputError
 from ssp_model.evaluate import evaluate_model, is_median
 from ssp_model.nn import RepMode
-from ssp_model.train import TrainFiles, learning_rate_factor, train_model
+from ssp_model.train import TrainFiles, train_model
+from tests.unit.conftest import UNTRACKED
 
 
 def train(datasets, folder, config, seed=0):
     outputs = [folder / name for name in ("model.safetensors", "history.csv", "events.jsonl")]
-    files = TrainFiles(datasets["train"], datasets["val"], *outputs, folder / "state")
-    train_model(files, ModelConfig(width=2), config, PredictConfig(overlap=0.0), seed)
+    files = TrainFiles(datasets["train"], datasets["val"], *outputs, folder / "state", folder / "wandb")
+    train_model(files, ModelConfig(width=2), config, PredictConfig(overlap=0.0), UNTRACKED, "test", seed)
     return outputs[:2]
 
 
@@ -97,13 +101,18 @@ def test_files_that_are_no_models(tmp_path):
         load_model(tmp_path / "other.safetensors")
 
 
-def test_schedules(train_config):
-    assert [learning_rate_factor(step, 10, train_config) for step in (0, 9)] == [1, 1]
-    cosine = train_config.model_copy(update={"schedule": "cosine", "warmup_steps": 2})
-    factors = [learning_rate_factor(step, 10, cosine) for step in range(11)]
-    assert factors[:3] == [0.5, 1, 1]
-    assert factors[6] == pytest.approx(0.5)
-    assert factors[10] == pytest.approx(0)
+def test_images_in_memory_give_the_same_training(datasets, tmp_path, train_config):
+    weights = [
+        load_file(train(datasets, tmp_path / cache, train_config.model_copy(update={"cache": cache}))[0])
+        for cache in ("disk", "memory")
+    ]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_images_that_do_not_fit_in_memory(datasets, tmp_path, train_config, monkeypatch):
+    monkeypatch.setattr(train_module.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**10))
+    with pytest.raises(InputError, match=r"the images of .*train.h5 take 0.0 GiB, once for each of 1 processes, and"):
+        train(datasets, tmp_path, train_config.model_copy(update={"cache": "memory"}))
 
 
 def test_dry_run_tells_what_it_takes(datasets, train_config):

@@ -1,0 +1,130 @@
+"""A training's course in Weights & Biases, for people who watch many trainings at once.
+
+The training's event log is the truth; the tracker copies it line by line whenever the state is saved, and notes how far
+it is. So a training that is killed and goes on continues the same run, without gaps or repeats.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from ssp_model.config import TrackingConfig
+from ssp_model.errors import InputError
+from ssp_model.files import replacing
+
+Images = Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""By structure: signal, target and prediction, (Z, Y, X) each."""
+
+
+class Tracker:
+    """Tracks nothing."""
+
+    wants_pictures = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def picture(self, epoch: int, images: Images) -> None:
+        """Keep a picture of a validation."""
+
+    def catch_up(self, events: Path, length: int) -> None:
+        """Copy the first `length` bytes of the event log, as far as they are new."""
+
+
+class WandbTracker(Tracker):
+    """A run of Weights & Biases.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of the run: its files, its pictures, and `run.json` with its id and how much of the event log it has.
+    config : TrackingConfig
+    name : str
+        The run's name.
+    settings : dict
+        The configuration to show.
+    resumes : bool
+        Whether the training goes on; then so does the run.
+
+    Raises
+    ------
+    InputError
+        wandb can't start, for want of a login, say.
+    """
+
+    wants_pictures = True
+
+    def __init__(
+        self, folder: Path, config: TrackingConfig, name: str, settings: dict[str, Any], resumes: bool
+    ) -> None:
+        import wandb
+
+        self.memo = folder / "run.json"
+        known = json.loads(self.memo.read_text()) if resumes and self.memo.exists() else {}
+        self.id, self.sent, self.step = known.get("id", secrets.token_hex(4)), known.get("sent", 0), 0
+        self.pictures = folder / "pictures"
+        self.pictures.mkdir(parents=True, exist_ok=True)
+        try:
+            self.run = wandb.init(
+                project=config.project,
+                name=name,
+                id=self.id,
+                resume="allow" if config.wandb == "online" else None,
+                mode=config.wandb,
+                dir=folder,
+                config=settings,
+                settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
+            )
+        except wandb.Error as error:
+            raise InputError(
+                f"Weights & Biases can't track this training ({error}); run `wandb login`, or set tracking.wandb to "
+                "offline or disabled."
+            ) from None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.run.finish(exit_code=0 if kind is None else 1)
+
+    def picture(self, epoch: int, images: Images) -> None:
+        """Keep a picture of a validation."""
+        from ssp_model.figures import plot_validation
+
+        plot_validation(images, self.pictures / f"epoch-{epoch:04d}.png")
+
+    def catch_up(self, events: Path, length: int) -> None:
+        """Copy the first `length` bytes of the event log, as far as they are new."""
+        with events.open("rb") as file:
+            file.seek(self.sent)
+            for line in file.read(length - self.sent).splitlines():
+                self._send(json.loads(line))
+        self.sent = length
+        with replacing(self.memo) as temporary:
+            temporary.write_text(json.dumps({"id": self.id, "sent": self.sent}))
+
+    def _send(self, event: dict[str, Any]) -> None:
+        import wandb
+
+        kind = event.pop("event")
+        # an epoch's figures stand at its last step
+        self.step = event.pop("step", self.step)
+        values: dict[str, Any] = {f"{kind}/{name}": value for name, value in event.items()}
+        picture = self.pictures / f"epoch-{event['epoch']:04d}.png"
+        if kind == "epoch" and picture.exists():
+            values["validation"] = wandb.Image(str(picture))
+        self.run.log(values, step=self.step)
+
+
+def track(folder: Path, config: TrackingConfig, name: str, settings: dict[str, Any], resumes: bool) -> Tracker:
+    """The tracker that the configuration asks for."""
+    return Tracker() if config.wandb == "disabled" else WandbTracker(folder, config, name, settings, resumes)
