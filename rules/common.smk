@@ -27,6 +27,11 @@ SPLITS = ["train", "val", "test"]
 STARTED = time.time()
 MODEL = "results/models/{experiment}/seed-{seed}"
 EVALUATION = "results/evaluation/{experiment}/seed-{seed}"
+PREDICTIONS = "results/predictions/{experiment}/seed-{seed}"
+# a model and images from elsewhere may be evaluated too
+MODEL_FILE = CONFIG.evaluate.model or f"{MODEL}/model.safetensors"
+TEST_SET = CONFIG.evaluate.test_set or "results/datasets/test.h5"
+LEFT_OUT = expand("results/volumes/{s}.left_out.csv", s=STRUCTURES)
 FIGURES = "results/report/{experiment}/seed-{seed}"
 
 # one archive of raw images at a time, from download to conversion, and one job a GPU; a profile may allow more.
@@ -46,6 +51,12 @@ wildcard_constraints:
 def of_each_run(pattern):
     """A path for each seed of the experiment."""
     return expand(pattern, experiment=CONFIG.experiment, seed=CONFIG.seeds)
+
+
+def finished_runs(wildcards):
+    """Scores of the runs of this configuration, and of all that are there from others."""
+    there = map(str, Path("results/evaluation").glob("*/seed-*/overall.csv"))
+    return sorted({*of_each_run(f"{EVALUATION}/overall.csv"), *there})
 
 
 def section(name):
@@ -93,8 +104,10 @@ def say(text):
 def tell_success():
     for path in map(Path, of_each_run(f"{EVALUATION}/overall.csv")):
         if path.exists() and path.stat().st_mtime >= STARTED:
-            header, values = (line.split(",") for line in path.read_text().splitlines())
-            say(f"{path}: " + ", ".join(f"{name} {float(value):.4g}" for name, value in zip(header, values)))
+            header, over_images, *_ = (line.split(",") for line in path.read_text().splitlines())
+            scores = dict(zip(header, over_images))
+            shown = ", ".join(f"{name} {float(scores[name]):.4g}" for name in ("r2", "mse", "mae"))
+            say(f"{path}: {shown} over {scores['images']} test images")
             say("Write the report with the same command and: --report report.html")
 
 

@@ -136,7 +136,7 @@ rule integrate_datasets:
         structures=STRUCTURES,
         tasks=CONFIG.tasks,
         config={"split": section("split"), "dna": section("dna"), "preprocess": preprocess_values()},
-        code=source_digest("dataset"),
+        code=source_digest("integrate"),
     message:
         "Gather the volumes of each split into one file"
     script:

@@ -1,32 +1,82 @@
-"""Scores on the test images."""
+"""Scores on the test images: one job a structure, then all together."""
 
 
-rule evaluate_model:
+rule evaluate_structure:
     input:
-        model=f"{MODEL}/model.safetensors",
-        test="results/datasets/test.h5",
+        model=MODEL_FILE,
+        test=TEST_SET,
     output:
-        per_image=f"{EVALUATION}/per_image.csv",
-        per_structure=f"{EVALUATION}/per_structure.csv",
-        overall=f"{EVALUATION}/overall.csv",
-        images=directory("results/predictions/{experiment}/seed-{seed}"),
+        scores=f"{EVALUATION}/structures/{{structure}}.csv",
+        images=directory(f"{PREDICTIONS}/{{structure}}"),
     log:
-        "results/logs/evaluate_model/{experiment}/seed-{seed}.log",
+        "results/logs/evaluate_structure/{experiment}/seed-{seed}/{structure}.log",
     benchmark:
-        "results/benchmarks/evaluate_model/{experiment}/seed-{seed}.tsv"
+        "results/benchmarks/evaluate_structure/{experiment}/seed-{seed}/{structure}.tsv"
     conda:
         "../envs/ssp.yaml"
     threads: 8
     resources:
         gpu=1,
         mem_mb=8000,
-        runtime=8 * 60,
+        runtime=4 * 60,
     params:
         precision=CONFIG.train.precision,
         predict=section("predict"),
-        evaluate=section("evaluate"),
+        save_images=CONFIG.evaluate.save_images,
         code=source_digest("evaluate"),
     message:
-        "Score {wildcards.experiment}, seed {wildcards.seed}, on the test images"
+        "Score {wildcards.experiment}, seed {wildcards.seed}, on the test images of {wildcards.structure}"
     script:
-        "../workflow/scripts/evaluate_model.py"
+        "../workflow/scripts/evaluate_structure.py"
+
+
+rule summarise_scores:
+    input:
+        expand(rules.evaluate_structure.output.scores, structure=CONFIG.tasks, allow_missing=True),
+    output:
+        per_image=f"{EVALUATION}/per_image.csv",
+        per_structure=f"{EVALUATION}/per_structure.csv",
+        overall=f"{EVALUATION}/overall.csv",
+    log:
+        "results/logs/summarise_scores/{experiment}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/summarise_scores/{experiment}/seed-{seed}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=source_digest("evaluate"),
+    message:
+        "Sum up the scores of {wildcards.experiment}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/summarise_scores.py"
+
+
+rule predict_composite:
+    input:
+        model=MODEL_FILE,
+        test=TEST_SET,
+        scores=rules.summarise_scores.output.per_image,
+    output:
+        f"{PREDICTIONS}/composite.ome.tif",
+    log:
+        "results/logs/predict_composite/{experiment}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/predict_composite/{experiment}/seed-{seed}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=60,
+    params:
+        precision=CONFIG.train.precision,
+        predict=section("predict"),
+        code=source_digest("evaluate"),
+    message:
+        "Predict all structures in one test image by {wildcards.experiment}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/predict_composite.py"

@@ -1,128 +1,239 @@
-"""Figures and tables of the report."""
+"""Pages of the report."""
+
+# each run has a folder of pages; their figures lie beside them as PNG and SVG
 
 
-rule table_data:
+rule overview_page:
     input:
-        splits=[path for task in CONFIG.tasks for path in split_lists(task)],
-        left_out=expand("results/volumes/{structure}.left_out.csv", structure=STRUCTURES),
+        overall=of_each_run(rules.summarise_scores.output.overall),
+        pages=of_each_run(
+            expand(
+                f"{FIGURES}/{{page}}.html",
+                page=["scores", "composite", *expand("structures/{s}", s=CONFIG.tasks)],
+                allow_missing=True,
+            )
+        ),
+        left_out=[] if CONFIG.evaluate.test_set else LEFT_OUT,
     output:
         report(
+            "results/report/overview.html",
+            caption="../workflow/report/overview.rst",
+            category="Overview",
+            labels={"page": "this run"},
+        ),
+    log:
+        "results/logs/overview_page.log",
+    benchmark:
+        "results/benchmarks/overview_page.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        config=CONFIG.model_dump(mode="json"),
+        benchmarks="results/benchmarks",
+        code=source_digest("report"),
+    message:
+        "Show what was run"
+    script:
+        "../workflow/scripts/overview_page.py"
+
+
+rule data_page:
+    input:
+        splits=[path for task in CONFIG.tasks for path in split_lists(task)],
+        datasets=rules.integrate_datasets.output,
+        left_out=LEFT_OUT,
+    output:
+        page=report(
             "results/report/data.html",
             caption="../workflow/report/data.rst",
             category="Data",
-            labels={"page": "splits and images left out"},
+            labels={"page": "splits, images, intensities"},
         ),
+        figures=directory("results/report/data"),
     log:
-        "results/logs/table_data.log",
+        "results/logs/data_page.log",
     benchmark:
-        "results/benchmarks/table_data.tsv"
-    conda:
-        "../envs/ssp.yaml"
-    resources:
-        mem_mb=500,
-        runtime=10,
-    params:
-        tasks=CONFIG.tasks,
-        code=source_digest("figures"),
-    message:
-        "Tabulate the data"
-    script:
-        "../workflow/scripts/table_data.py"
-
-
-rule plot_history:
-    input:
-        f"{MODEL}/history.csv",
-    output:
-        report(
-            f"{FIGURES}/history.png",
-            caption="../workflow/report/history.rst",
-            category="Training",
-            labels={
-                "experiment": "{experiment}",
-                "seed": "{seed}",
-                "figure": "loss curves",
-            },
-        ),
-    log:
-        "results/logs/plot_history/{experiment}/seed-{seed}.log",
-    benchmark:
-        "results/benchmarks/plot_history/{experiment}/seed-{seed}.tsv"
-    conda:
-        "../envs/ssp.yaml"
-    resources:
-        mem_mb=500,
-        runtime=10,
-    params:
-        code=source_digest("figures"),
-    message:
-        "Plot the loss curves of {wildcards.experiment}, seed {wildcards.seed}"
-    script:
-        "../workflow/scripts/plot_history.py"
-
-
-rule plot_scores:
-    input:
-        per_image=f"{EVALUATION}/per_image.csv",
-        per_structure=f"{EVALUATION}/per_structure.csv",
-        overall=f"{EVALUATION}/overall.csv",
-    output:
-        table=report(
-            f"{FIGURES}/scores.html",
-            caption="../workflow/report/scores.rst",
-            category="Scores",
-            labels={"experiment": "{experiment}", "seed": "{seed}", "what": "table"},
-        ),
-        figure=report(
-            f"{FIGURES}/scores.png",
-            caption="../workflow/report/scores.rst",
-            category="Scores",
-            labels={"experiment": "{experiment}", "seed": "{seed}", "what": "figure"},
-        ),
-    log:
-        "results/logs/plot_scores/{experiment}/seed-{seed}.log",
-    benchmark:
-        "results/benchmarks/plot_scores/{experiment}/seed-{seed}.tsv"
-    conda:
-        "../envs/ssp.yaml"
-    resources:
-        mem_mb=500,
-        runtime=10,
-    params:
-        code=source_digest("figures"),
-    message:
-        "Show the scores of {wildcards.experiment}, seed {wildcards.seed}"
-    script:
-        "../workflow/scripts/plot_scores.py"
-
-
-rule plot_structure:
-    input:
-        per_image=f"{EVALUATION}/per_image.csv",
-        images="results/predictions/{experiment}/seed-{seed}",
-    output:
-        report(
-            f"{FIGURES}/images/{{structure}}.png",
-            caption="../workflow/report/structure.rst",
-            category="Pictures",
-            labels={
-                "experiment": "{experiment}",
-                "seed": "{seed}",
-                "structure": "{structure}",
-            },
-        ),
-    log:
-        "results/logs/plot_structure/{experiment}/seed-{seed}/{structure}.log",
-    benchmark:
-        "results/benchmarks/plot_structure/{experiment}/seed-{seed}/{structure}.tsv"
+        "results/benchmarks/data_page.tsv"
     conda:
         "../envs/ssp.yaml"
     resources:
         mem_mb=2000,
         runtime=10,
     params:
-        code=source_digest("figures"),
+        tasks=CONFIG.tasks,
+        code=source_digest("report"),
+    message:
+        "Show the data"
+    script:
+        "../workflow/scripts/data_page.py"
+
+
+rule training_page:
+    input:
+        model=f"{MODEL}/model.safetensors",
+        history=f"{MODEL}/history.csv",
+    output:
+        page=report(
+            f"{FIGURES}/training.html",
+            caption="../workflow/report/training.rst",
+            category="Training",
+            labels={"experiment": "{experiment}", "seed": "{seed}"},
+        ),
+        figures=directory(f"{FIGURES}/training"),
+    log:
+        "results/logs/training_page/{experiment}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/training_page/{experiment}/seed-{seed}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=source_digest("report"),
+    message:
+        "Show the training of {wildcards.experiment}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/training_page.py"
+
+
+rule scores_page:
+    input:
+        per_image=rules.summarise_scores.output.per_image,
+        per_structure=rules.summarise_scores.output.per_structure,
+        overall=rules.summarise_scores.output.overall,
+    output:
+        page=report(
+            f"{FIGURES}/scores.html",
+            caption="../workflow/report/scores.rst",
+            category="Scores",
+            labels={"experiment": "{experiment}", "seed": "{seed}"},
+        ),
+        figures=directory(f"{FIGURES}/scores"),
+    log:
+        "results/logs/scores_page/{experiment}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/scores_page/{experiment}/seed-{seed}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        config={"collection": {"archives": CONFIG.collection.archives}},
+        code=source_digest("report"),
+    message:
+        "Show the scores of {wildcards.experiment}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/scores_page.py"
+
+
+rule structure_page:
+    input:
+        scores=rules.evaluate_structure.output.scores,
+        images=rules.evaluate_structure.output.images,
+    output:
+        page=report(
+            f"{FIGURES}/structures/{{structure}}.html",
+            caption="../workflow/report/structure.rst",
+            category="Pictures",
+            labels={
+                "experiment": "{experiment}",
+                "seed": "{seed}",
+                "structure": "{structure}",
+                "what": "best, median, worst",
+            },
+        ),
+        viewer=report(
+            f"{FIGURES}/viewers/{{structure}}.html",
+            caption="../workflow/report/viewer.rst",
+            category="Pictures",
+            labels={
+                "experiment": "{experiment}",
+                "seed": "{seed}",
+                "structure": "{structure}",
+                "what": "volume viewer",
+            },
+        ),
+        figures=directory(f"{FIGURES}/structures/{{structure}}"),
+    log:
+        "results/logs/structure_page/{experiment}/seed-{seed}/{structure}.log",
+    benchmark:
+        "results/benchmarks/structure_page/{experiment}/seed-{seed}/{structure}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=source_digest("report"),
     message:
         "Picture {wildcards.structure} as predicted by {wildcards.experiment}, seed {wildcards.seed}"
     script:
-        "../workflow/scripts/plot_structure.py"
+        "../workflow/scripts/structure_page.py"
+
+
+rule composite_page:
+    input:
+        rules.predict_composite.output,
+    output:
+        page=report(
+            f"{FIGURES}/composite.html",
+            caption="../workflow/report/composite.rst",
+            category="Pictures",
+            labels={
+                "experiment": "{experiment}",
+                "seed": "{seed}",
+                "structure": "all",
+                "what": "in one image",
+            },
+        ),
+        figures=directory(f"{FIGURES}/composite"),
+    log:
+        "results/logs/composite_page/{experiment}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/composite_page/{experiment}/seed-{seed}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=source_digest("report"),
+    message:
+        "Picture all structures as predicted by {wildcards.experiment}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/composite_page.py"
+
+
+rule compare_page:
+    input:
+        finished_runs,
+    output:
+        page=report(
+            "results/report/compare.html",
+            caption="../workflow/report/compare.rst",
+            category="Compare",
+            labels={"page": "experiments and seeds"},
+        ),
+        table="results/report/compare.csv",
+        figures=directory("results/report/compare"),
+    log:
+        "results/logs/compare_page.log",
+    benchmark:
+        "results/benchmarks/compare_page.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        benchmarks="results/benchmarks",
+        code=source_digest("report"),
+    message:
+        "Compare experiments and seeds"
+    script:
+        "../workflow/scripts/compare_page.py"

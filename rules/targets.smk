@@ -11,16 +11,26 @@ localrules:
     train,
     evaluate,
     report,
+    compare,
 
 
 rule report:
     input:
-        rules.table_data.output,
-        of_each_run(rules.plot_history.output),
-        of_each_run(rules.plot_scores.output),
-        of_each_run(expand(rules.plot_structure.output, structure=CONFIG.tasks, allow_missing=True)),
+        rules.overview_page.output,
+        [] if CONFIG.evaluate.test_set else rules.data_page.output,
+        [] if CONFIG.evaluate.model else of_each_run(rules.training_page.output.page),
+        of_each_run(rules.scores_page.output.page),
+        of_each_run(rules.composite_page.output.page),
+        of_each_run(expand(rules.structure_page.output.page, structure=CONFIG.tasks, allow_missing=True)),
     message:
         "Everything that the report shows"
+
+
+rule compare:
+    input:
+        rules.compare_page.output,
+    message:
+        "The experiments and seeds side by side"
 
 
 rule download:
@@ -69,6 +79,6 @@ rule train:
 
 rule evaluate:
     input:
-        of_each_run(rules.evaluate_model.output),
+        of_each_run(rules.summarise_scores.output),
     message:
         "All scores"

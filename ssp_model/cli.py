@@ -1,5 +1,6 @@
 """The `ssp` command: what is useful outside the workflow."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -84,11 +85,34 @@ def predict(
     output: Annotated[Path, typer.Argument(help="The OME-TIFF to write.")],
     channel: Annotated[int, typer.Option(help="The transmitted-light channel, counted from 0.")],
     structure: Annotated[list[str] | None, typer.Option(help="What to predict; may be repeated; all without.")] = None,
+    overlap: Annotated[float, typer.Option(help="Overlap of neighbouring windows, 0 to below 1.")] = 0.5,
+    flips: Annotated[str, typer.Option(help="Axes, of zyx, along which to predict flipped too, and average.")] = "",
+    precision: Annotated[str, typer.Option(help="auto, float32, bf16 or fp16.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = os.cpu_count() or 1,
 ) -> None:
     """Predict structures in one image."""
+    from ssp_model.config import PredictConfig, parse_section
     from ssp_model.predict_file import predict_file
 
-    predict_file(model, image, channel, structure or [], output)
+    config = parse_section(PredictConfig, {"patch": None, "overlap": overlap, "flips": flips})
+    predict_file(model, image, channel, structure or [], output, config, precision, threads)
+
+
+@typer_app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model.safetensors.")],
+    test_set: Annotated[Path, typer.Argument(help="A dataset of this project, such as test.h5.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write scores and images to.")],
+    config: Annotated[list[Path], typer.Option(help="Configuration; may be repeated, each overlays those before.")],
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = os.cpu_count() or 1,
+) -> None:
+    """Score a model on the images of a dataset."""
+    from ssp_model.config import read_config
+    from ssp_model.evaluate import evaluate_model
+
+    settings = read_config(config)
+    sections = (settings.train.precision, settings.predict, settings.evaluate.save_images)
+    evaluate_model(model, test_set, folder, *sections, threads)
 
 
 @typer_app.command()

@@ -7,7 +7,7 @@ table in `docs/config.md` are written from them by `python -m ssp_model.config`,
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -107,7 +107,7 @@ class TrainConfig(Section):
     """The training."""
 
     patch: tuple[PatchSize, PatchSize, PatchSize] = Field(
-        description=f"Size of the crops (Z, Y, X) in voxels, multiples of {PATCH_STEP}; also the window of prediction."
+        description=f"Size of the crops (Z, Y, X) in voxels, multiples of {PATCH_STEP}."
     )
     epochs: int = Field(ge=1, description="Epochs; in one, each training image gives one random crop.")
     batch_size: int = Field(ge=1, description="Crops a step.")
@@ -160,14 +160,29 @@ class TrackingConfig(Section):
 class PredictConfig(Section):
     """The sliding window over whole images."""
 
+    patch: tuple[PatchSize, PatchSize, PatchSize] | None = Field(
+        description="Size of a window (Z, Y, X), or null for that of the crops the model was trained on."
+    )
     overlap: Annotated[float, Field(ge=0, lt=1)] = Field(description="Overlap of neighbouring windows.")
+    flips: Annotated[str, Field(pattern="^z?y?x?$")] = Field(
+        description="Axes, such as `zyx`, along which windows are also predicted flipped, then averaged; each doubles "
+        "the work. Empty for none."
+    )
 
 
 class EvaluateConfig(Section):
     """What the evaluation keeps."""
 
+    model: str | None = Field(
+        description="A model file to evaluate instead of training one, or null; nothing is trained then."
+    )
+    test_set: str | None = Field(
+        description="A dataset (HDF5) to evaluate on instead of the test split, or null; no image is downloaded then "
+        "unless training needs it."
+    )
     save_images: Literal["pictured", "all"] = Field(
-        description="Predictions to keep as OME-TIFF, with signal and target: those `pictured` in the report, or `all`."
+        description="Predictions to keep as OME-TIFF, with signal and target: those `pictured` in the report (best, "
+        "median and worst of each structure), or `all`."
     )
 
 
@@ -206,11 +221,16 @@ class Config(Section):
             raise ValueError("no structure can be called signal: that is the transmitted light")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds must all differ")
+        if self.evaluate.model and len(self.seeds) > 1:
+            raise ValueError("evaluate.model is one model, so there can be only one of seeds")
         return self
 
 
-def parse_config(values: dict[str, Any]) -> Config:
-    """Check a configuration.
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def parse_section(kind: type[SectionT], values: dict[str, Any]) -> SectionT:
+    """Check a section, or a whole configuration.
 
     Raises
     ------
@@ -218,10 +238,15 @@ def parse_config(values: dict[str, Any]) -> Config:
         One sentence for each wrong key or value, naming it.
     """
     try:
-        return Config.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         problems = dict.fromkeys(_sentence(problem) for problem in error.errors())
         raise InputError("The configuration is wrong: " + "; ".join(problems) + ".") from None
+
+
+def parse_config(values: dict[str, Any]) -> Config:
+    """Check a whole configuration, as `parse_section` does."""
+    return parse_section(Config, values)
 
 
 def read_config(paths: Sequence[str | Path]) -> Config:

@@ -1,41 +1,43 @@
 """Scores of a model over the test images (RepMode, section 4.1), and its predictions as OME-TIFF."""
 
 import logging
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 
 from ssp_model.checkpoint import ModelInfo, load_model
-from ssp_model.config import EvaluateConfig, PredictConfig
+from ssp_model.config import PredictConfig
 from ssp_model.dataset import SAME_VOXEL_SIZE, Dataset, in_um
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
-from ssp_model.hardware import choose_precision
+from ssp_model.hardware import make_fabric
 from ssp_model.log import progress
 from ssp_model.metrics import METRICS, score
 from ssp_model.ome_tiff import write_ome_tiff
-from ssp_model.predict import predict_dataset
+from ssp_model.predict import Windows, predict_dataset, predict_volume
 
 logger = logging.getLogger(__name__)
 
+RESAMPLES = 10_000
+"""Bootstrap samples behind an interval."""
 
-def evaluate_model(
+
+def evaluate_structure(
     model_path: str | Path,
     test_set: str | Path,
+    structure: str,
     per_image: str | Path,
-    per_structure: str | Path,
-    overall: str | Path,
     images: str | Path,
     precision: str,
     predict_config: PredictConfig,
-    config: EvaluateConfig,
+    save_images: Literal["pictured", "all"],
     threads: int = 1,
 ) -> None:
-    """Predict and score each test image.
+    """Predict and score each test image of a structure.
 
     Parameters
     ----------
@@ -43,57 +45,188 @@ def evaluate_model(
         Model file.
     test_set : path
         Dataset (HDF5).
+    structure : str
     per_image : path
-        CSV file to write: the scores of each image, which of them the report pictures, and the file of its prediction.
-    per_structure, overall : path
-        CSV files to write: means over images, of each structure and of all, as published.
+        CSV file to write: a row an image with its scores, its `place` (best, median or worst of the structure, by R2)
+        and the file of its prediction.
     images : path
-        Folder to write: `{structure}/{image}.ome.tif` with signal, target and prediction.
+        Folder to write: `{image}.ome.tif` with signal, target and prediction.
     precision : str
         Arithmetic, as `train.precision`.
-    predict_config, config : PredictConfig, EvaluateConfig
+    predict_config : PredictConfig
+    save_images : str
+        `pictured` for those that have a place, or `all`.
     threads : int
         CPU threads.
 
     Raises
     ------
     InputError
-        The model does not know a structure of the dataset, or was trained at another voxel size.
+        The model does not know a structure of the dataset, the dataset has no image of this one, or the model was
+        trained at another voxel size.
     """
     torch.set_num_threads(threads)
-    fabric = Fabric(
-        accelerator="cuda" if torch.cuda.is_available() else "cpu", devices=1, precision=choose_precision(precision)
-    )
+    fabric = make_fabric(precision)
     model, info = load_model(model_path, fabric.device)
     with Dataset(test_set) as dataset, replacing(images) as folder:
-        check_voxel_size(dataset, info)
-        dataset.number_tasks(info.structures)
+        check_dataset(dataset, info)
+        samples = dataset.index.index[dataset.index.task == structure]
+        if samples.empty:
+            raise InputError(f"{test_set} has no image of {structure}; it has {', '.join(dataset.tasks)}.")
         folder.mkdir()
         scores = []
-        predict = partial(
-            predict_dataset, model, dataset, info.patch, overlap=predict_config.overlap, autocast=fabric.autocast
-        )
-        with progress("evaluate", len(dataset), "images") as advance:
-            for sample, prediction in predict():
-                row = {"task": dataset.index.task[sample], "path_czi": dataset.index.path_czi[sample]}
+        windows = Windows.of(info.patch, predict_config)
+        with progress(f"evaluate {structure}", len(samples), "images") as advance:
+            for sample, prediction in predict_dataset(model, dataset, windows, fabric.autocast, samples):
+                # which images to keep is known when all are scored
+                np.save(folder / f"{sample}.npy", prediction)
+                row = {"structure": structure, "path_czi": dataset.index.path_czi[sample]}
                 scores.append({"sample": sample, **row, **score(prediction, dataset.target(sample)[()])})
-                if config.save_images == "all":
-                    save_images(dataset, sample, prediction, folder)
                 advance(1)
-        table = pd.DataFrame(scores).rename(columns={"task": "structure"})
-        table["pictured"] = is_median(table)
-        if config.save_images == "pictured":
-            for sample, prediction in predict(samples=table["sample"][table.pictured]):
-                save_images(dataset, sample, prediction, folder)
-        saved = [image_file(dataset, sample) for sample in table["sample"]]
-        table["file"] = [name if (folder / name).exists() else "" for name in saved]
-    by_structure = table.groupby("structure")[list(METRICS)].mean()
-    by_structure.insert(0, "images", table.groupby("structure").size())
+        table = pd.DataFrame(scores)
+        table["place"] = places(table.r2)
+        kept = (table.place != "") | (save_images == "all")
+        table["file"] = table["sample"].map(lambda sample: image_file(dataset, sample)).where(kept, "")
+        for sample, name in zip(table["sample"], table.file, strict=True):
+            predicted = folder / f"{sample}.npy"
+            if name:
+                save_image(dataset, sample, np.load(predicted), folder / name)
+            predicted.unlink()
     write_table(table.drop(columns="sample"), per_image)
-    write_table(by_structure.reset_index(), per_structure)
-    mean = table[list(METRICS)].mean()
-    write_table(pd.DataFrame([{"images": len(table), **mean}]), overall)
-    logger.info("MSE %.4f, MAE %.4f, R2 %.4f over %d images", *mean, len(table))
+    logger.info("%s: R2 %.4f, MSE %.4f over %d images", structure, table.r2.mean(), table.mse.mean(), len(table))
+
+
+def read_scores(path: str | Path) -> pd.DataFrame:
+    """The scores of images, as `evaluate_structure` writes them; the correlation with a constant prediction is NaN."""
+    table = pd.read_csv(path, keep_default_na=False, na_values={metric: [""] for metric in METRICS})
+    return table.astype(dict.fromkeys(METRICS, float))
+
+
+def places(r2: pd.Series) -> list[str]:
+    """Which of a structure's images are the median by R2, the lower of two, the best and the worst."""
+    order = r2.sort_values(kind="stable").index
+    names = {order[-1]: "best", order[0]: "worst", order[(len(order) - 1) // 2]: "median"}
+    return [names.get(i, "") for i in r2.index]
+
+
+def summarise(
+    per_structure_files: Sequence[str | Path], per_image: str | Path, per_structure: str | Path, overall: str | Path
+) -> None:
+    """Bring the structures' scores together.
+
+    Parameters
+    ----------
+    per_structure_files : sequence of path
+        What `evaluate_structure` has written.
+    per_image : path
+        CSV file to write: all images.
+    per_structure : path
+        CSV file to write: means of each structure's images, and 95% intervals of them (`mse_low`, `mse_high` ...).
+    overall : path
+        CSV file to write: a row `images`, the mean over all images as published, and a row `structures`, the mean over
+        the structures' means, with intervals.
+    """
+    table = pd.concat([read_scores(path) for path in per_structure_files], ignore_index=True)
+    rng = np.random.default_rng(0)
+    counts, means = [], []
+    rows = []
+    for structure, group in table.groupby("structure"):
+        values = group[list(METRICS)].to_numpy(float)
+        drawn = rng.integers(len(values), size=(RESAMPLES, len(values)))
+        means.append(values[drawn].mean(axis=1))
+        counts.append(len(values))
+        rows.append({"structure": structure, "images": len(values), **_interval(values.mean(axis=0), means[-1])})
+    by_structure = pd.DataFrame(rows)
+    # images are drawn within their structures: a test set has so many of each
+    columns = list(METRICS)
+    over_images = _interval(table[columns].mean().to_numpy(), np.average(means, axis=0, weights=counts))
+    over_structures = _interval(by_structure[columns].mean().to_numpy(), np.mean(means, axis=0))
+    totals = [
+        {"mean_over": "images", "images": len(table), **over_images},
+        {"mean_over": "structures", "images": len(table), **over_structures},
+    ]
+    write_table(table, per_image)
+    write_table(by_structure, per_structure)
+    write_table(pd.DataFrame(totals), overall)
+    logger.info(
+        "R2 %.4f, MSE %.4f, MAE %.4f over %d images",
+        over_images["r2"], over_images["mse"], over_images["mae"], len(table),
+    )  # fmt: skip
+
+
+def _interval(means: np.ndarray, resampled: np.ndarray) -> dict[str, float]:
+    """Each metric's mean, and the 2.5% and 97.5% percentiles of its bootstrap means (resamples, metrics)."""
+    low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
+    columns: dict[str, float] = {}
+    for i, metric in enumerate(METRICS):
+        columns |= {metric: means[i], f"{metric}_low": low[i], f"{metric}_high": high[i]}
+    return columns
+
+
+def evaluate_model(
+    model_path: str | Path,
+    test_set: str | Path,
+    folder: str | Path,
+    precision: str,
+    predict_config: PredictConfig,
+    save_images: Literal["pictured", "all"],
+    threads: int = 1,
+) -> None:
+    """Score a model on all structures of a dataset, into a folder; parameters as for `evaluate_structure`."""
+    folder = Path(folder)
+    with Dataset(test_set) as dataset:
+        structures = dataset.tasks
+    parts = [folder / "structures" / f"{structure}.csv" for structure in structures]
+    for structure, part in zip(structures, parts, strict=True):
+        images = folder / "images" / structure
+        evaluate_structure(
+            model_path, test_set, structure, part, images, precision, predict_config, save_images, threads
+        )
+    summarise(parts, *(folder / f"{name}.csv" for name in ("per_image", "per_structure", "overall")))
+
+
+def predict_composite(
+    model_path: str | Path,
+    test_set: str | Path,
+    per_image: str | Path,
+    output: str | Path,
+    precision: str,
+    predict_config: PredictConfig,
+    threads: int = 1,
+) -> None:
+    """Predict all structures in the signal of one test image: that of median R2 of all.
+
+    Parameters
+    ----------
+    model_path, test_set, per_image : path
+        Model file, dataset, and the scores of all images.
+    output : path
+        OME-TIFF to write: transmitted light, then a channel a structure.
+    precision, predict_config, threads :
+        As for `evaluate_structure`.
+    """
+    torch.set_num_threads(threads)
+    fabric = make_fabric(precision)
+    model, info = load_model(model_path, fabric.device)
+    table = read_scores(per_image)
+    median = table.loc[places(table.r2).index("median")]
+    with Dataset(test_set) as dataset, progress("predict", len(info.structures), "structures") as advance:
+        check_dataset(dataset, info)
+        of_median = (dataset.index.task == median.structure) & (dataset.index.path_czi == median.path_czi)
+        signal = dataset.signal(dataset.index.index[of_median][0])[()]
+        channels = [signal]
+        for task in range(len(info.structures)):
+            network = model.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            predicted = predict_volume(network, signal, Windows.of(info.patch, predict_config), fabric.autocast)
+            channels.append(np.asarray(predicted))
+            advance(1)
+        write_ome_tiff(output, channels, ["transmitted light", *info.structures], dataset.voxel_size_um)
+
+
+def check_dataset(dataset: Dataset, info: ModelInfo) -> None:
+    """Refuse a dataset with structures that the model does not know, or of another voxel size."""
+    check_voxel_size(dataset, info)
+    dataset.number_tasks(info.structures)
 
 
 def check_voxel_size(dataset: Dataset, info: ModelInfo) -> None:
@@ -107,26 +240,16 @@ def check_voxel_size(dataset: Dataset, info: ModelInfo) -> None:
             )
 
 
-def is_median(table: pd.DataFrame) -> pd.Series:
-    """For each structure, True for its image of median R2 (of an even number, the lower of the middle two)."""
-    rank = table.groupby("structure").r2.rank(method="first")
-    middle = (table.groupby("structure").r2.transform("size") + 1) // 2
-    return rank == middle
-
-
 def image_file(dataset: Dataset, sample: int) -> str:
-    """Name of the file with a sample's prediction, in the folder of images."""
+    """Name of the file with a sample's prediction, in its structure's folder of images."""
     row = dataset.index.loc[sample]
     # images of DNA come from several structures, whose files may be named alike
     source = Path(row.path_czi)
-    return f"{row.task}/{source.parent.name}_{source.stem}.ome.tif"
+    return f"{source.parent.name}_{source.stem}.ome.tif"
 
 
-def save_images(dataset: Dataset, sample: int, prediction: np.ndarray, folder: Path) -> None:
+def save_image(dataset: Dataset, sample: int, prediction: np.ndarray, path: Path) -> None:
     """Write signal, target and prediction of a sample as one OME-TIFF."""
-    path = folder / image_file(dataset, sample)
-    path.parent.mkdir(parents=True, exist_ok=True)
     structure = dataset.index.task[sample]
-    stack_CZYX = np.stack([dataset.signal(sample)[()], dataset.target(sample)[()], prediction])
     names = ["transmitted light", f"{structure} target", f"{structure} prediction"]
-    write_ome_tiff(path, stack_CZYX, names, dataset.voxel_size_um)
+    write_ome_tiff(path, [dataset.signal(sample), dataset.target(sample), prediction], names, dataset.voxel_size_um)

@@ -1,8 +1,11 @@
 """What the machine has: where to compute, and in which arithmetic."""
 
+import resource
+from pathlib import Path
 from typing import Literal
 
 import torch
+from lightning_fabric import Fabric
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 _BY_NAME: dict[str, Precision] = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -18,8 +21,24 @@ def choose_precision(wanted: str = "auto") -> Precision:
     return "bf16-mixed" if has_units else "32-true"
 
 
+def make_fabric(precision: str) -> Fabric:
+    """The device to predict on, and its arithmetic."""
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    return Fabric(accelerator=accelerator, devices=1, precision=choose_precision(precision))
+
+
 def device_name() -> str:
     """What a person calls the processor that computes."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"CPU, {torch.get_num_threads()} threads"
+
+
+def process_peak_memory_mb() -> float:
+    """Most memory this process has held so far, in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # unlike getrusage's figure, this one does not start from that of the process that started this one
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

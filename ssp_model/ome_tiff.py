@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 import tifffile
 
@@ -11,16 +12,16 @@ from ssp_model.files import replacing
 
 def write_ome_tiff(
     path: str | Path,
-    image_CZYX: np.ndarray,
+    channels: Sequence[np.ndarray | h5py.Dataset],
     channel_names: Sequence[str],
     voxel_size_um: Sequence[float] | None,
 ) -> None:
-    """Write an OME-TIFF with channel names and physical sizes, compressed.
+    """Write an OME-TIFF with channel names and physical sizes, compressed, plane by plane.
 
     Parameters
     ----------
-    image_CZYX : ndarray
-        (C, Z, Y, X), float32 or integer.
+    channels : sequence of array or HDF5 dataset
+        (Z, Y, X) each, float32.
     channel_names : sequence of str
         One a channel.
     voxel_size_um : sequence of float, or None
@@ -29,7 +30,15 @@ def write_ome_tiff(
     metadata: dict[str, object] = {"axes": "CZYX", "Channel": {"Name": list(channel_names)}}
     for axis, size in zip("ZYX", voxel_size_um or (), strict=False):
         metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
+    planes = (np.asarray(channel[z], dtype=np.float32) for channel in channels for z in range(channel.shape[0]))
     with replacing(path) as temporary:
         tifffile.imwrite(
-            temporary, image_CZYX, ome=True, metadata=metadata, photometric="minisblack", compression="zlib"
+            temporary,
+            planes,
+            shape=(len(channels), *channels[0].shape),
+            dtype=np.float32,
+            ome=True,
+            metadata=metadata,
+            photometric="minisblack",
+            compression="zlib",
         )

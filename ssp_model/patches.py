@@ -5,6 +5,7 @@ sample alone, so that it is the same for any number of workers. An image smaller
 signal and target alike; the same is done in prediction.
 """
 
+import mmap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -43,6 +44,39 @@ def pad_to(image: np.ndarray, size: Sequence[int]) -> tuple[np.ndarray, Crop]:
     return image, inner  # type: ignore[return-value]
 
 
+class StoredImage:
+    """An image in a dataset's file, of which pieces are read about as fast as from memory.
+
+    An image that lies in the file in one piece is mapped into memory for as long as a read takes. HDF5, asked for many
+    short rows, takes several times longer; it reads images stored otherwise (in chunks, or compressed).
+    """
+
+    def __init__(self, stored: h5py.Dataset, in_memory: bool = False) -> None:
+        self.shape, self.dtype = stored.shape, stored.dtype
+        self.offset = None if in_memory else stored.id.get_offset()
+        self.file: int = stored.file.id.get_vfd_handle()
+        self.voxels: h5py.Dataset | np.ndarray | None = None
+        if self.offset is None:
+            self.voxels = stored[()] if in_memory else stored
+
+    def read(self, crop: Crop, flips: tuple[int, ...] = ()) -> Tensor:
+        """A piece, flipped along some axes, in its own memory."""
+        if self.voxels is not None:
+            return torch.from_numpy(self.voxels[crop]).flip(flips)
+        _, height, width = self.shape
+        planes = range(*crop[0].indices(self.shape[0]))
+        plane_bytes = height * width * self.dtype.itemsize
+        start = self.offset + planes.start * plane_bytes
+        before = start % mmap.ALLOCATIONGRANULARITY
+        length = before + len(planes) * plane_bytes
+        # a private copy only in name, as nothing is written; torch takes no memory that can't be
+        with mmap.mmap(self.file, length, offset=start - before, access=mmap.ACCESS_COPY) as mapped:
+            whole = np.ndarray((len(planes), height, width), self.dtype, mapped, before)
+            piece = torch.from_numpy(whole[:, crop[1], crop[2]]).flip(flips)
+            del whole
+        return piece
+
+
 class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int, int]]):
     """Crops of a dataset's samples; an item is named by (epoch, sample).
 
@@ -60,33 +94,38 @@ class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int, int]]):
     def __init__(self, path: str | Path, patch: Sequence[int], seed: int, in_memory: bool = False) -> None:
         self.path, self.patch, self.seed, self.in_memory = Path(path), tuple(patch), seed, in_memory
         self._dataset: Dataset | None = None
-        self._images: dict[str, np.ndarray] = {}
+        self._images: list[tuple[StoredImage, StoredImage]] = []
+        self._tasks: list[int] = []
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int, int]:
         """Signal and target, each (1, Z, Y, X), float32, the task's number and the sample's."""
         if self._dataset is None:
-            self._dataset = Dataset(self.path)
+            self._open()
         epoch, sample = key
         rng = np.random.default_rng([self.seed, epoch, sample])
-        signal, target = (self._image(read(sample)) for read in (self._dataset.signal, self._dataset.target))
+        signal, target = self._images[sample]
         starts = [
             int(rng.integers(max(have - want, 0) + 1)) for have, want in zip(signal.shape, self.patch, strict=True)
         ]
-        crop = tuple(slice(start, start + want) for start, want in zip(starts, self.patch, strict=True))
+        z, y, x = (slice(start, start + want) for start, want in zip(starts, self.patch, strict=True))
         flips = tuple(axis for axis in range(3) if rng.random() < 0.5)
-        pair = (self._read(volume, crop, flips) for volume in (signal, target))
-        return *pair, int(self._dataset.index.task_number[sample]), sample  # type: ignore[return-value]
+        pair = (self._read(image, (z, y, x), flips) for image in (signal, target))
+        return *pair, self._tasks[sample], sample  # type: ignore[return-value]
 
-    def _image(self, volume: h5py.Dataset) -> h5py.Dataset | np.ndarray:
-        if not self.in_memory:
-            return volume
-        if volume.name not in self._images:
-            self._images[volume.name] = volume[()]
-        return self._images[volume.name]
+    def _open(self) -> None:
+        # all at once: what HDF5 keeps of each image would else lie scattered between crops, and the heap would grow
+        dataset = self._dataset = Dataset(self.path)
+        self._tasks = dataset.index.task_number.tolist()
+        self._images = [
+            (StoredImage(dataset.signal(sample), self.in_memory), StoredImage(dataset.target(sample), self.in_memory))
+            for sample in range(len(dataset))
+        ]
 
-    def _read(self, volume: h5py.Dataset | np.ndarray, crop: tuple[slice, ...], flips: tuple[int, ...]) -> Tensor:
-        voxels, _ = pad_to(volume[crop], self.patch)
-        return torch.from_numpy(np.ascontiguousarray(np.flip(voxels, flips))[None])
+    def _read(self, image: StoredImage, crop: Crop, flips: tuple[int, ...]) -> Tensor:
+        if any(have < want for have, want in zip(image.shape, self.patch, strict=True)):
+            padded, _ = pad_to(image.read(crop).numpy(), self.patch)
+            return torch.from_numpy(padded).flip(flips)[None]
+        return image.read(crop, flips)[None]
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):

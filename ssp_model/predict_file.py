@@ -1,24 +1,43 @@
-"""Prediction in a microscope file, treated as the model's training images were."""
+"""Prediction in a microscope file, treated as the model's training images were.
+
+The image is prepared plane by plane into a temporary file beside the output, from which strips of it are read for each
+structure, and predictions go there too: beyond the raw channel, memory does not depend on the size of the image.
+"""
 
 import logging
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
+import torch
 
 from ssp_model.checkpoint import ModelInfo, load_model
+from ssp_model.config import PredictConfig
 from ssp_model.errors import InputError
+from ssp_model.hardware import make_fabric
 from ssp_model.images import Image
 from ssp_model.log import progress
 from ssp_model.ome_tiff import write_ome_tiff
-from ssp_model.predict import predict_volume
-from ssp_model.preprocess import normalise, resize, resize_factors
+from ssp_model.predict import Windows, predict_volume
+from ssp_model.preprocess import resize_factors, resize_matrix, resize_planes, standardise, statistics
 
 logger = logging.getLogger(__name__)
 
+STRIP = 2**24
+"""Voxels that are resized along Z at once."""
+
 
 def predict_file(
-    model_path: str | Path, image_path: str | Path, channel: int, structures: Sequence[str], output: str | Path
+    model_path: str | Path,
+    image_path: str | Path,
+    channel: int,
+    structures: Sequence[str],
+    output: str | Path,
+    config: PredictConfig,
+    precision: str = "auto",
+    threads: int = 1,
 ) -> None:
     """Predict structures in a microscope file.
 
@@ -32,27 +51,66 @@ def predict_file(
         What to predict; all the model knows if empty.
     output : path
         OME-TIFF to write: transmitted light and a channel a structure, at the model's voxel size, standardised.
+    config : PredictConfig
+        The sliding window.
+    precision : str
+        Arithmetic, as `train.precision`.
+    threads : int
+        CPU threads.
 
     Raises
     ------
     InputError
         The image can't be read or used, or the model does not know a structure.
     """
-    model, info = load_model(model_path)
+    torch.set_num_threads(threads)
+    fabric = make_fabric(precision)
+    model, info = load_model(model_path, fabric.device)
     tasks = {structure: info.task(structure) for structure in structures or info.structures}
-    try:
-        image = Image(image_path)
-        factors = factors_to_model(image, info)
-        signal = resize(normalise(image.read(channel))[0], factors)
-    except InputError as error:
-        raise InputError(f"{image_path} {error}.") from None
-    overlap = info.config.get("predict", {}).get("overlap", 0.5)  # type: ignore[attr-defined]
-    channels = [signal]
-    with progress("predict", len(tasks), "structures") as advance:
-        for task in tasks.values():
-            channels.append(predict_volume(model.specialise(task), signal, info.patch, overlap))
-            advance(1)
-    write_ome_tiff(output, np.stack(channels), ["transmitted light", *tasks], info.voxel_size_um)
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=output.parent, prefix=".part.") as folder,
+        h5py.File(Path(folder) / "volumes.h5", "w") as file,
+    ):
+        try:
+            image = Image(image_path)
+            signal = prepare(image, channel, factors_to_model(image, info), file)
+        except InputError as error:
+            raise InputError(f"{image_path} {error}.") from None
+        channels = [signal]
+        voxels = float(np.prod(signal.shape)) * len(tasks)
+        windows = Windows.of(info.patch, config)
+        with progress(f"predict {image_path}", voxels, "voxels") as advance:
+            for structure, task in tasks.items():
+                network = model.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+                predicted = file.create_dataset(f"prediction/{structure}", signal.shape, np.float32)
+                predict_volume(network, signal, windows, fabric.autocast, predicted, advance)
+                channels.append(predicted)
+        write_ome_tiff(output, channels, ["transmitted light", *tasks], info.voxel_size_um)
+
+
+def prepare(image: Image, channel: int, factors: tuple[float, float, float], file: h5py.File) -> h5py.Dataset:
+    """Standardise and resize a channel, into a dataset of a file; as for training."""
+    raw = image.read(channel)
+    removed = statistics(raw)
+    depth = len(raw)
+    planes = resize_planes(standardise(raw, removed), factors)
+    first = next(planes)
+    prepared = file.create_dataset("planes", (depth, *first.shape), np.float32)
+    prepared[0] = first
+    for z, plane in enumerate(planes, start=1):
+        prepared[z] = plane
+    del raw
+    m_z = resize_matrix(depth, factors[0])
+    if m_z is None:
+        return prepared
+    _, height, width = prepared.shape
+    resized = file.create_dataset("signal", (len(m_z), height, width), np.float32)
+    rows = max(STRIP // (depth * width), 1)
+    for y in range(0, height, rows):
+        resized[:, y : y + rows] = np.tensordot(m_z, prepared[:, y : y + rows], axes=1)
+    return resized
 
 
 def factors_to_model(image: Image, info: ModelInfo) -> tuple[float, float, float]:

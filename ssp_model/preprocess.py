@@ -4,7 +4,7 @@ The published resize is `scipy.ndimage.zoom`, cubic, mode nearest. It is linear 
 identity matrix gives a matrix for each axis that does the same by a matrix product, many times faster.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,8 +23,33 @@ class Statistics:
     std: float
 
 
+def statistics(raw: np.ndarray) -> Statistics:
+    """Mean and standard deviation of a raw image, (Z, Y, X), taken in float64.
+
+    Raises
+    ------
+    InputError
+        The image is constant, or holds a value that is not a number.
+    """
+    if raw.dtype.kind == "f" and not all(np.isfinite(plane).all() for plane in raw):
+        raise InputError("holds values that are not finite numbers")
+    # plane by plane: a copy of the whole in float64 may not fit in memory
+    mean = sum(float(plane.sum(dtype=np.float64)) for plane in raw) / raw.size
+    variance = sum(float(np.square(plane - mean).sum()) for plane in raw) / raw.size
+    if variance == 0:
+        raise InputError(f"is constant (every voxel is {raw.flat[0]:g}), so it can't be standardised")
+    return Statistics(mean, variance**0.5)
+
+
+def standardise(raw: np.ndarray, of: Statistics) -> Iterator[np.ndarray]:
+    """The planes of a raw image, (Z, Y, X), less its mean and divided by its standard deviation, float32."""
+    for plane in raw:
+        # subtract in float64: counts of 20,000 +- 100 would lose digits in float32
+        yield np.multiply(plane - of.mean, 1 / of.std, dtype=np.float64).astype(np.float32)
+
+
 def normalise(raw: np.ndarray) -> tuple[np.ndarray, Statistics]:
-    """Subtract the mean and divide by the standard deviation, both taken in float64.
+    """Subtract the mean and divide by the standard deviation.
 
     Parameters
     ----------
@@ -41,16 +66,8 @@ def normalise(raw: np.ndarray) -> tuple[np.ndarray, Statistics]:
     InputError
         The image is constant, or holds a value that is not a number.
     """
-    if raw.dtype.kind == "f" and not np.isfinite(raw).all():
-        raise InputError("holds values that are not finite numbers")
-    mean, std = raw.mean(dtype=np.float64), raw.std(dtype=np.float64)
-    if std == 0:
-        raise InputError(f"is constant (every voxel is {raw.flat[0]:g}), so it can't be standardised")
-    # subtract in float64, plane by plane: counts of 20,000 +- 100 would lose digits in float32
-    standardised = np.empty(raw.shape, np.float32)
-    for plane, out in zip(raw, standardised, strict=True):
-        np.multiply(plane - mean, 1 / std, out=out, casting="same_kind")
-    return standardised, Statistics(float(mean), float(std))
+    removed = statistics(raw)
+    return np.stack(list(standardise(raw, removed))), removed
 
 
 @lru_cache(maxsize=32)
@@ -72,10 +89,15 @@ def resize(image: np.ndarray, factors: Sequence[float]) -> np.ndarray:
     factors : sequence of float
         Z, Y, X.
     """
-    m_z, m_y, m_x = (resize_matrix(size, factor) for size, factor in zip(image.shape, factors, strict=True))
-    planes = [_product(m_y, plane, m_x) for plane in image]
-    resized = np.stack(planes)
+    resized = np.stack(list(resize_planes(image, factors)))
+    m_z = resize_matrix(len(image), factors[0])
     return resized if m_z is None else np.tensordot(m_z, resized, axes=1)
+
+
+def resize_planes(planes: Iterable[np.ndarray], factors: Sequence[float]) -> Iterator[np.ndarray]:
+    """Resize planes, (Y, X), float32, along Y and X by the last two of `factors`."""
+    for plane in planes:
+        yield _product(resize_matrix(plane.shape[0], factors[1]), plane, resize_matrix(plane.shape[1], factors[2]))
 
 
 def _product(m_y: np.ndarray | None, plane: np.ndarray, m_x: np.ndarray | None) -> np.ndarray:

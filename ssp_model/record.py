@@ -1,7 +1,6 @@
 """What is told of a training: its event log, its history, the lines of its log."""
 
 import logging
-import resource
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 
 from ssp_model.events import EventLog
+from ssp_model.hardware import process_peak_memory_mb
 from ssp_model.log import duration
 
 logger = logging.getLogger(__name__)
@@ -69,4 +69,4 @@ def peak_memory_mb(device: torch.device) -> float:
     """Most memory held so far, in MiB: of the GPU, or of this process without one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return process_peak_memory_mb()

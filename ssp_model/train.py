@@ -35,10 +35,10 @@ from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import choose_precision, device_name
 from ssp_model.learner import Learner
-from ssp_model.metrics import score
+from ssp_model.metrics import squared_error
 from ssp_model.nn.repmode import STRIDE
 from ssp_model.patches import EpochSampler, RandomCrops
-from ssp_model.predict import predict_dataset
+from ssp_model.predict import Windows, predict_dataset
 from ssp_model.record import Record, peak_memory_mb
 from ssp_model.state import Interrupted, StopRequest, explain_full_disk, load_state, save_state, stop_on_signals
 from ssp_model.tracking import Tracker, track
@@ -298,16 +298,16 @@ class Training:
         started = time.monotonic()
         samples = self.val_set.index.sort_values("task_number", kind="stable").index
         mine = samples[self.fabric.global_rank :: self.fabric.world_size]
-        overlap, autocast = self.predict_config.overlap, self.fabric.autocast
+        windows, autocast = Windows.of(self.config.patch, self.predict_config), self.fabric.autocast
         scores: list[tuple[int, float]] = []
         # a tracker gets the first image of each structure, of those that the process that writes has predicted
         pictured = (
             set(self.val_set.index.loc[mine].drop_duplicates("task").index) if self.tracker.wants_pictures else ()
         )
         pictures: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        for sample, prediction in predict_dataset(network, self.val_set, self.config.patch, overlap, autocast, mine):
+        for sample, prediction in predict_dataset(network, self.val_set, windows, autocast, mine):
             target = self.val_set.target(sample)[()]
-            scores.append((sample, score(prediction, target)["mse"]))
+            scores.append((sample, squared_error(prediction, target)))
             if sample in pictured:
                 pictures[self.val_set.index.task[sample]] = (self.val_set.signal(sample)[()], target, prediction)
             if stop and self.fabric.world_size == 1:

@@ -109,6 +109,26 @@ class RepMode(nn.Module):
         return self.head(y, groups)[torch.argsort(order)]
 
     @torch.no_grad()
+    def gates(self) -> dict[str, Tensor]:
+        """How much each task relies on each expert (section 3.3): by convolution, from the input to the output.
+
+        Returns
+        -------
+        dict
+            Weights of the experts, mean over output channels, (T, E); those of a task sum to one.
+        """
+        named: list[tuple[str, Any]] = [(f"encoder {i}", level) for i, level in enumerate(self.encoder, start=1)]
+        named += [("bottleneck", self.bottleneck)]
+        named += [(f"decoder {LEVELS - i}", level) for i, level in enumerate(self.decoder)]
+        convs = {
+            f"{name}, conv {number}": block.conv
+            for name, level in named
+            for number, block in ((1, level.block1), (2, level.block2))
+        }
+        tasks_T = torch.arange(self.tasks, device=self.head.gate.weight.device)
+        return {name: conv.gates(tasks_T).mean(dim=2) for name, conv in (convs | {"head": self.head}).items()}
+
+    @torch.no_grad()
     def specialise(self, task: int) -> UNet:
         """The plain U-Net that this network is, in evaluation, for one task: kernels merged, batch norm folded in.
 

@@ -82,20 +82,20 @@ def test_scores_are_means_of_the_images(finished):
     evaluation = finished[0] / "results/evaluation/tiny/seed-0"
     images = pd.read_csv(evaluation / "per_image.csv")
     structures = pd.read_csv(evaluation / "per_structure.csv").set_index("structure")
-    overall = pd.read_csv(evaluation / "overall.csv").iloc[0]
+    overall = pd.read_csv(evaluation / "overall.csv").set_index("mean_over").loc["images"]
     assert structures.images.to_dict() == {"dna": 2, "fibrillarin": 2, "tom20": 2}
     assert overall.images == 6
     for metric in ("mse", "mae", "r2"):
         assert structures[metric]["dna"] == pytest.approx(images[images.structure == "dna"][metric].mean())
         assert overall[metric] == pytest.approx(images[metric].mean())
-    assert images.groupby("structure").pictured.sum().tolist() == [1, 1, 1]
+    assert images.groupby("structure").place.apply(set).map(lambda places: "median" in places).all()
 
 
 def test_predictions_are_ome_images_with_sizes(finished):
     results = finished[0] / "results"
     images = pd.read_csv(results / "evaluation/tiny/seed-0/per_image.csv")
-    row = images[images.pictured & (images.structure == "tom20")].iloc[0]
-    with tifffile.TiffFile(results / "predictions/tiny/seed-0" / row.file) as tiff:
+    row = images[(images.place == "median") & (images.structure == "tom20")].iloc[0]
+    with tifffile.TiffFile(results / "predictions/tiny/seed-0/tom20" / row.file) as tiff:
         assert tiff.series[0].axes == "CZYX"
         stack = tiff.asarray()
         assert all(f'Name="{name}"' in tiff.ome_metadata for name in ("transmitted light", "tom20 prediction"))
@@ -129,9 +129,11 @@ def test_nothing_is_done_twice(finished):
     ran = snakemake(folder, config)
     assert "Nothing to be done" in ran.said
     assert "train_model" in snakemake(folder, config, "-n", "--forcerun", "train_model").said
+    elsewhere = config | {"train": config["train"] | {"cache": "memory"}, "tracking": {"wandb": "disabled"}}
+    assert "train_model" not in snakemake(folder, elsewhere, "-n").said
     changed = config | {"evaluate": {"save_images": "all"}}
     plan = snakemake(folder, changed, "-n").said
-    assert "evaluate_model" in plan
+    assert "evaluate_structure" in plan
     assert "train_model" not in plan
 
 
@@ -140,8 +142,60 @@ def test_report_is_one_file_with_everything(finished):
     ran = snakemake(folder, config, "--report", "report.html")
     assert ran.returncode == 0, ran.said
     html = (folder / "report.html").read_text()
-    for name in ("loss curves", "Pictures", "Scores", "splits and images left out", "median R"):
+    for name in ("Overview", "Data", "Training", "Scores", "Pictures", "volume viewer", "best, median, worst"):
         assert name in html
+    pages = folder / "results/report"
+    overview = (pages / "overview.html").read_text()
+    assert "train_model" in overview
+    assert "None: every listed image could be used." in overview
+    for figure in ("loss", "gates", "speed"):
+        for suffix in ("png", "svg"):
+            assert (pages / f"tiny/seed-0/training/{figure}.{suffix}").stat().st_size > 1000
+
+
+def test_another_model_on_other_images_is_evaluated_without_training(finished, tmp_path):
+    folder, config, _ = finished
+    results = folder / "results"
+    config = config | {
+        "experiment": "elsewhere",
+        "evaluate": {
+            "model": str(results / "models/tiny/seed-0/model.safetensors"),
+            "test_set": str(results / "datasets/test.h5"),
+        },
+    }
+    ran = snakemake(tmp_path, config)
+    assert ran.returncode == 0, ran.said
+    assert "train_model" not in ran.said
+    assert "download" not in ran.said
+    there, here = (
+        pd.read_csv(path)
+        for path in (
+            results / "evaluation/tiny/seed-0/per_image.csv",
+            tmp_path / "results/evaluation/elsewhere/seed-0/per_image.csv",
+        )
+    )
+    pd.testing.assert_frame_equal(here, there)
+    assert (tmp_path / "results/report/elsewhere/seed-0/viewers/tom20.html").exists()
+
+
+def test_compare_shows_all_runs(finished):
+    folder, config, _ = finished
+    ran = snakemake(folder, config, "compare")
+    assert ran.returncode == 0, ran.said
+    runs = pd.read_csv(folder / "results/report/compare.csv")
+    assert runs[["experiment", "seed"]].to_numpy().tolist() == [["tiny", 0]]
+    assert runs.training_s[0] > 0
+
+
+def test_evaluate_command(finished, tmp_path):
+    results = finished[0] / "results"
+    ssp = Path(sys.executable).parent / "ssp"
+    arguments = [results / "models/tiny/seed-0/model.safetensors", results / "datasets/test.h5", tmp_path / "out"]
+    subprocess.run([ssp, "evaluate", *arguments, "--config", PROJECT / "config.yaml"], check=True)
+    there, here = (
+        pd.read_csv(path) for path in (results / "evaluation/tiny/seed-0/per_image.csv", tmp_path / "out/per_image.csv")
+    )
+    pd.testing.assert_frame_equal(here, there)
 
 
 def test_predict_command(finished, simulated, tmp_path):

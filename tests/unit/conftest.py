@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssp_model.config import TrackingConfig, TrainConfig, parse_config
-from ssp_model.dataset import integrate
+from ssp_model.config import PredictConfig, TrackingConfig, TrainConfig, parse_config
+from ssp_model.integrate import integrate
 from ssp_model.splits import SPLITS
 
+WINDOWS = PredictConfig(patch=None, overlap=0.0, flips="")
 UNTRACKED = TrackingConfig(wandb="disabled", project="test")
 
 

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from torch.utils.data import DataLoader
 
-from ssp_model.dataset import Dataset, integrate
+from ssp_model.dataset import Dataset
 from ssp_model.errors import InputError
+from ssp_model.integrate import integrate
 from ssp_model.patches import EpochSampler, RandomCrops
 from ssp_model.splits import SPLITS
 
@@ -145,6 +146,26 @@ def find(crop: np.ndarray, image: np.ndarray) -> tuple:
             if inside.shape == crop.shape and (inside == back).all():
                 return tuple(start), flips
     raise AssertionError("the crop is no piece of the image")
+
+
+def test_crops_do_not_depend_on_how_images_are_stored(train_set, tmp_path):
+    """In one piece, in compressed chunks as after h5repack, or in memory."""
+    with h5py.File(train_set) as file, h5py.File(tmp_path / "chunked.h5", "w") as chunked:
+        for group in ("signals", "targets"):
+            for name, image in file[group].items():
+                chunked.create_dataset(f"{group}/{name}", data=image[()], chunks=(4, 8, 8), compression="gzip")
+        file.copy("index", chunked)
+        chunked.attrs.update(file.attrs)
+    ways = [
+        RandomCrops(train_set, (16, 16, 32), seed=3),
+        RandomCrops(train_set, (16, 16, 32), seed=3, in_memory=True),
+        RandomCrops(tmp_path / "chunked.h5", (16, 16, 32), seed=3),
+    ]
+    for key in [(epoch, sample) for epoch in range(8) for sample in range(3)]:
+        wanted, *others = (way[key] for way in ways)
+        for other in others:
+            for a, b in zip(wanted, other, strict=True):
+                np.testing.assert_array_equal(a, b)
 
 
 def test_small_images_are_mirrored(train_set):

@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 
 from ssp_model import state as state_module
 from ssp_model import train as train_module
-from ssp_model.config import ModelConfig, PredictConfig, TrackingConfig, TrainConfig
+from ssp_model.config import ModelConfig, TrackingConfig, TrainConfig
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
 from ssp_model.patches import RandomCrops
 from ssp_model.train import TrainFiles, train_model
-from tests.unit.conftest import UNTRACKED
+from tests.unit.conftest import UNTRACKED, WINDOWS
 
 KILLS = 20
 # times and memory differ from run to run
@@ -33,7 +33,7 @@ def files_in(folder: Path, datasets) -> TrainFiles:
 
 
 def train(files: TrainFiles, config: TrainConfig, tracking: TrackingConfig = UNTRACKED) -> None:
-    train_model(files, ModelConfig(width=1), config, PredictConfig(overlap=0.0), tracking, "test", seed=0)
+    train_model(files, ModelConfig(width=1), config, WINDOWS, tracking, "test", seed=0)
 
 
 def train_in_child(files: TrainFiles, config: TrainConfig, save_every_s: float, beats: Connection) -> None:
@@ -119,8 +119,8 @@ def test_interrupted_validation_goes_on(datasets, tmp_path, config, uninterrupte
             os.kill(os.getpid(), signal.SIGTERM)
         return real_score(*images)
 
-    real_score = train_module.score
-    monkeypatch.setattr(train_module, "score", score_and_stop)
+    real_score = train_module.squared_error
+    monkeypatch.setattr(train_module, "squared_error", score_and_stop)
     with pytest.raises(SystemExit) as stopped:
         train(files, config)
     assert stopped.value.code == 128 + signal.SIGTERM
@@ -133,10 +133,10 @@ def stop_early(files: TrainFiles, config: TrainConfig, monkeypatch) -> None:
 
     def stop(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
-        return {"mse": 1.0}
+        return 1.0
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "score", stop)
+        patch.setattr(train_module, "squared_error", stop)
         with pytest.raises(SystemExit):
             train(files, config)
     assert (files.state / "state.pt").exists()

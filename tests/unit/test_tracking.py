@@ -9,8 +9,9 @@ import pytest
 from wandb.proto import wandb_internal_pb2
 
 from ssp_model import train as train_module
-from ssp_model.config import ModelConfig, PredictConfig, TrackingConfig
+from ssp_model.config import ModelConfig, TrackingConfig
 from ssp_model.train import TrainFiles, train_model
+from tests.unit.conftest import WINDOWS
 
 OFFLINE = TrackingConfig(wandb="offline", project="test")
 
@@ -18,7 +19,7 @@ OFFLINE = TrackingConfig(wandb="offline", project="test")
 def train(datasets, folder, config):
     outputs = [folder / name for name in ("model.safetensors", "history.csv", "events.jsonl")]
     files = TrainFiles(datasets["train"], datasets["val"], *outputs, folder / "state", folder / "wandb")
-    train_model(files, ModelConfig(width=1), config, PredictConfig(overlap=0.0), OFFLINE, "run-0", seed=0)
+    train_model(files, ModelConfig(width=1), config, WINDOWS, OFFLINE, "run-0", seed=0)
     return files
 
 
@@ -64,8 +65,8 @@ def test_a_stopped_training_goes_on_in_the_same_run(datasets, tmp_path, train_co
             os.kill(os.getpid(), signal.SIGTERM)
         return real_score(*images)
 
-    real_score = train_module.score
-    monkeypatch.setattr(train_module, "score", score_and_stop)
+    real_score = train_module.squared_error
+    monkeypatch.setattr(train_module, "squared_error", score_and_stop)
     with pytest.raises(SystemExit):
         train(datasets, tmp_path, config)
     files = train(datasets, tmp_path, config)

@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import h5py
 import pandas as pd
 import pytest
 import torch
@@ -10,19 +9,18 @@ from safetensors.torch import load_file, save_file
 
 from ssp_model import train as train_module
 from ssp_model.checkpoint import load_model, read_info
-from ssp_model.config import EvaluateConfig, ModelConfig, PredictConfig
+from ssp_model.config import ModelConfig
 from ssp_model.dry_run import describe_training
 from ssp_model.errors import InputError
-from ssp_model.evaluate import evaluate_model, is_median
 from ssp_model.nn import RepMode
 from ssp_model.train import TrainFiles, train_model
-from tests.unit.conftest import UNTRACKED
+from tests.unit.conftest import UNTRACKED, WINDOWS
 
 
 def train(datasets, folder, config, seed=0):
     outputs = [folder / name for name in ("model.safetensors", "history.csv", "events.jsonl")]
     files = TrainFiles(datasets["train"], datasets["val"], *outputs, folder / "state", folder / "wandb")
-    train_model(files, ModelConfig(width=2), config, PredictConfig(overlap=0.0), UNTRACKED, "test", seed)
+    train_model(files, ModelConfig(width=2), config, WINDOWS, UNTRACKED, "test", seed)
     return outputs[:2]
 
 
@@ -51,45 +49,6 @@ def test_diverging_training_stops_plainly(datasets, tmp_path, train_config):
     ):
         train(datasets, tmp_path / "nan", train_config.model_copy(update={"learning_rate": 1e30}))
     assert not (tmp_path / "nan/model.safetensors").exists()
-
-
-def test_evaluation(datasets, tmp_path, train_config):
-    model_path, _ = train(datasets, tmp_path, train_config)
-    outputs = [tmp_path / name for name in ("per_image.csv", "per_structure.csv", "overall.csv", "images")]
-    saves_all = EvaluateConfig(save_images="all")
-    evaluate_model(model_path, datasets["test"], *outputs, "float32", PredictConfig(overlap=0.5), saves_all)
-    images = pd.read_csv(outputs[0])
-    assert len(images) == 4
-    assert images.file.map(lambda name: (outputs[3] / name).exists()).all()
-    assert pd.read_csv(outputs[2]).r2[0] == pytest.approx(images.r2.mean())
-
-    evaluate_model(
-        model_path, datasets["test"], *outputs[:3], tmp_path / "pictured", "float32", PredictConfig(overlap=0.5),
-        EvaluateConfig(save_images="pictured"),
-    )  # fmt: skip
-    assert len(list((tmp_path / "pictured").rglob("*.tif"))) == 2
-
-
-def test_evaluation_refuses_another_voxel_size_or_unknown_structures(datasets, tmp_path, train_config):
-    model_path, _ = train(datasets, tmp_path, train_config)
-    outputs = [tmp_path / "out" / str(i) for i in range(4)]
-    arguments = (*outputs, "float32", PredictConfig(overlap=0.5), EvaluateConfig(save_images="all"))
-    with h5py.File(datasets["test"], "a") as file:
-        file.attrs["voxel_size_um"] = [0.3, 0.1, 0.1]
-    with pytest.raises(InputError, match="voxels of 0.300 x 0.100 x 0.100 um .* trained at 0.300 x 0.300 x 0.300 um"):
-        evaluate_model(model_path, datasets["test"], *arguments)
-    with h5py.File(datasets["test"], "a") as file:
-        file.attrs["voxel_size_um"] = [0.3, 0.3, 0.3]
-        file["index/task"][0] = "golgi"
-        file.attrs["tasks"] = ["golgi", "tom20", "zo1"]
-    with pytest.raises(InputError, match="has samples of golgi, but the model predicts tom20, zo1 only"):
-        evaluate_model(model_path, datasets["test"], *arguments)
-    assert not any(path.exists() for path in outputs)
-
-
-def test_the_pictured_image_is_the_median():
-    table = pd.DataFrame({"structure": ["a"] * 4 + ["b"] * 3, "r2": [0.4, 0.1, 0.3, 0.2, 3.0, 1.0, 2.0]})
-    assert table.r2[is_median(table)].tolist() == [0.2, 2.0]
 
 
 def test_files_that_are_no_models(tmp_path):

@@ -37,14 +37,18 @@ def test_full_job(tmp_path):
         "split_structure": 11,
         "split_dna": 1,
         "integrate_datasets": 1,
-        "table_data": 1,
+        "data_page": 1,
         "train_model": 1,
-        "evaluate_model": 1,
-        "plot_history": 1,
-        "plot_scores": 1,
-        "plot_structure": 12,
+        "training_page": 1,
+        "evaluate_structure": 12,
+        "summarise_scores": 1,
+        "scores_page": 1,
+        "structure_page": 12,
+        "predict_composite": 1,
+        "composite_page": 1,
+        "overview_page": 1,
         "all": 1,
-        "total": 76,
+        "total": 91,
     }
 
 
@@ -57,8 +61,8 @@ def test_full_job(tmp_path):
         ("dna", "split_dna", 1),
         ("integrate", "integrate_datasets", 1),
         ("train", "train_model", 1),
-        ("evaluate", "evaluate_model", 1),
-        ("report", "plot_structure", 12),
+        ("evaluate", "evaluate_structure", 12),
+        ("report", "structure_page", 12),
     ],
 )
 def test_named_targets(tmp_path, target, last_rule, jobs):
@@ -74,14 +78,14 @@ def test_until(tmp_path):
 
 def test_seeds_fan_out(tmp_path):
     counts = job_counts(plan(tmp_path, config={"seeds": [0, 1, 2]}))
-    assert counts["train_model"] == counts["evaluate_model"] == 3
+    assert counts["train_model"] == counts["summarise_scores"] == 3
     assert counts["integrate_datasets"] == 1
 
 
 def test_without_dna(tmp_path):
     counts = job_counts(plan(tmp_path, config={"dna": None}))
     assert "split_dna" not in counts
-    assert counts["plot_structure"] == 11
+    assert counts["structure_page"] == 11
 
 
 def test_skipping_bad_images_splits_after_the_conversion(tmp_path):

@@ -1,6 +1,6 @@
 """Gather the volumes of each split into one file."""
 
-from ssp_model.dataset import integrate
+from ssp_model.integrate import integrate
 from ssp_model.log import log_to
 from ssp_model.splits import by_split
 

@@ -1,0 +1,214 @@
+"""Voxels a second of predicting a whole image, against the published way; the effect of the windows' overlap.
+
+The published way merges the experts anew for every batch of windows, at full size in float32; its overlap is 50%.
+Each way predicts the same image in turn, so that a busy machine slows all alike. With a trained model and a test set
+also: the change in mean squared error, and score against time for several overlaps and for the whole volume at once.
+
+    python benchmarks/predict.py                                       # an untrained network, random image
+    python benchmarks/predict.py --model results/models/.../model.safetensors --test-set results/datasets/test.h5
+    python benchmarks/predict.py --memory                              # peak memory against volume size
+"""
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import torch
+from monai.inferers import sliding_window_inference
+from tables import FOLDER, show
+from torch import nn
+from train_step import MergingForEachSample, replace_convs
+
+from ssp_model.checkpoint import load_model
+from ssp_model.dataset import Dataset
+from ssp_model.hardware import choose_precision, device_name, make_fabric, process_peak_memory_mb
+from ssp_model.metrics import score
+from ssp_model.nn import RepMode
+from ssp_model.predict import Windows, predict_volume, window_weights
+
+
+class Published(nn.Module):
+    """Predicts windows of one task, merging for each of them in float32."""
+
+    def __init__(self, model: RepMode, task: int) -> None:
+        super().__init__()
+        self.model, self.task = replace_convs(model, MergingForEachSample), task
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 1, D, H, W)."""
+        return self.model(x, torch.full((len(x),), self.task, device=x.device))
+
+
+def published(network: Published, signal: np.ndarray, patch: tuple[int, ...]) -> np.ndarray:
+    """MONAI's sliding window as published."""
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        predicted = sliding_window_inference(
+            torch.from_numpy(signal)[None, None],
+            roi_size=patch,
+            sw_batch_size=4,
+            predictor=network,
+            overlap=0.5,
+            roi_weight_map=torch.from_numpy(window_weights(patch)),
+            sw_device=device,
+            device="cpu",
+        )
+    return predicted[0, 0].numpy()
+
+
+def fresh(path: Path | None, width: int, device: str) -> RepMode:
+    """The model of a file, or an untrained one."""
+    torch.manual_seed(0)
+    return (load_model(path)[0] if path else RepMode(12, width)).to(device).eval()
+
+
+def speed(arguments: argparse.Namespace) -> None:
+    """Ways of predicting beside each other."""
+    fast = make_fabric("auto")
+    device = fast.device.type
+    if arguments.test_set:
+        with Dataset(arguments.test_set) as dataset:
+            signals = [dataset.signal(i)[()] for i in dataset.index.index]
+            targets = [dataset.target(i)[()] for i in dataset.index.index]
+            tasks = dataset.index.task_number.tolist()
+        patch = load_model(arguments.model)[1].patch
+    else:
+        patch = tuple(arguments.patch)
+        signals, targets, tasks = [np.random.default_rng(0).normal(size=arguments.shape).astype(np.float32)], [], [0]
+    windows = Windows(patch)
+    plain = fresh(arguments.model, arguments.width, device)
+    specialised = {task: plain.specialise(task).to(memory_format=torch.channels_last_3d) for task in sorted(set(tasks))}
+    merging = Published(fresh(arguments.model, arguments.width, device), 0)
+    ways = {
+        "published way, float32": lambda signal, task: published(merging, signal, patch),
+        "specialised, float32": lambda signal, task: predict_volume(specialised[task], signal, windows),
+        f"specialised, {choose_precision()}": lambda signal, task: predict_volume(
+            specialised[task], signal, windows, fast.autocast
+        ),
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    squared: dict[str, list[float]] = {way: [] for way in ways}
+    for number, (signal, task) in enumerate(zip(signals, tasks, strict=True)):
+        if number >= arguments.images:
+            break
+        merging.task = task
+        for way, predict in ways.items():
+            started = time.perf_counter()
+            predicted = predict(signal, task)
+            seconds[way].append((time.perf_counter() - started) / signal.size)
+            if targets:
+                squared[way].append(float(np.square(predicted - targets[number]).mean()))
+    rows = []
+    for way in ways:
+        voxels_a_second = 1 / statistics.median(seconds[way])
+        row = {"way": way, "thousand voxels a second": voxels_a_second / 1e3}
+        row["ratio"] = voxels_a_second * statistics.median(seconds["published way, float32"])
+        if targets:
+            row["MSE"] = np.mean(squared[way])
+            row["change of MSE, %"] = 100 * (row["MSE"] / np.mean(squared["published way, float32"]) - 1)
+        rows.append(row)
+    context = (
+        f"width {plain.width}, windows of {'x'.join(map(str, patch))} overlapping by half, images of "
+        f"{'x'.join(map(str, signals[0].shape))}, {device_name()}, {torch.get_num_threads()} threads"
+    )
+    show("predict", context, pd.DataFrame(rows))
+
+
+def overlaps(arguments: argparse.Namespace) -> None:
+    """Score and time of several overlaps, and of the whole volume as one window; also drawn."""
+    fabric = make_fabric("auto")
+    model, info = load_model(arguments.model, fabric.device)
+    rows = []
+    with Dataset(arguments.test_set) as dataset:
+        dataset.number_tasks(info.structures)
+        largest = np.max([dataset.signal(i).shape for i in dataset.index.index], axis=0)
+        whole = tuple(int(-(-size // 16) * 16) for size in largest)
+        ways = {f"overlap {overlap}": Windows(info.patch, overlap) for overlap in (0.0, 0.25, 0.5, 0.75)}
+        for way, windows in (ways | {"whole volume": Windows(whole, 0.0)}).items():
+            scores, elapsed = [], 0.0
+            for sample in dataset.index.index:
+                network = model.specialise(dataset.index.task_number[sample])
+                network = network.to(memory_format=torch.channels_last_3d)
+                signal = dataset.signal(sample)[()]
+                started = time.perf_counter()
+                predicted = np.asarray(predict_volume(network, signal, windows, fabric.autocast))
+                elapsed += time.perf_counter() - started
+                scores.append(score(predicted, dataset.target(sample)[()]))
+            mean = pd.DataFrame(scores).mean()
+            rows.append({"way": way, "seconds an image": elapsed / len(scores), "MSE": mean.mse, "R2": mean.r2})
+    frame = pd.DataFrame(rows)
+    frame["time ratio"] = frame["seconds an image"] / frame["seconds an image"][frame.way == "overlap 0.5"].item()
+    show("overlap", f"{len(scores)} images, windows of {info.patch}, {device_name()}", frame)
+    draw_overlaps(frame)
+
+
+def draw_overlaps(frame: pd.DataFrame) -> None:
+    """The plot of the docs."""
+    from ssp_model.figures import BLUE, plt, save
+
+    figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
+    axes.plot(frame["time ratio"], frame.MSE, "o", color=BLUE)
+    for row in frame.itertuples():
+        axes.annotate(row.way, (row._5, row.MSE), xytext=(6, 4), textcoords="offset points", fontsize=8)
+    axes.set(xlabel="time, relative to overlap 0.5", ylabel="MSE over the test images", xlim=(0, None))
+    axes.margins(x=0.2, y=0.15)
+    axes.grid(alpha=0.2)
+    save(figure, FOLDER / "overlap.png")
+
+
+def peak_memory(shape: tuple[int, int, int]) -> tuple[float, float]:
+    """Peak memory in MiB and seconds of predicting an image from a file into a file, in a process of its own."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    network = RepMode(1, 1).eval().specialise(0).to(memory_format=torch.channels_last_3d)
+    fabric = make_fabric("auto")
+    with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "volumes.h5", "w") as file:
+        signal = file.create_dataset("signal", shape, np.float32)
+        plane = np.random.default_rng(0).normal(size=shape[1:]).astype(np.float32)
+        for z in range(shape[0]):
+            signal[z] = plane
+        out = file.create_dataset("prediction", shape, np.float32)
+        started = time.perf_counter()
+        predict_volume(network, signal, Windows((32, 128, 128), 0.0), fabric.autocast, out)
+        return process_peak_memory_mb(), time.perf_counter() - started
+
+
+def memory() -> None:
+    """Peak memory against the size of the volume."""
+    rows = []
+    for shape in ((50, 256, 256), (50, 1024, 1024), (100, 2048, 2048), (200, 2048, 2048)):
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            peak, seconds = pool.submit(peak_memory, shape).result()
+        size = np.prod(shape) * 4 / 2**20
+        rows.append({"Z x Y x X": "x".join(map(str, shape)), "volume, MiB": size, "peak MiB": peak, "seconds": seconds})
+    show("predict_memory", f"width 1, windows of 32x128x128 without overlap, {device_name()}", pd.DataFrame(rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--test-set", type=Path)
+    parser.add_argument("--images", type=int, default=5, help="at most so many images for the speed")
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--patch", type=int, nargs=3, default=[32, 64, 64])
+    parser.add_argument("--shape", type=int, nargs=3, default=[48, 128, 128])
+    parser.add_argument("--memory", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(os.cpu_count() or 1)
+    if arguments.memory:
+        memory()
+        return
+    speed(arguments)
+    if arguments.model and arguments.test_set:
+        overlaps(arguments)
+
+
+if __name__ == "__main__":
+    main()

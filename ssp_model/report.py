@@ -1,0 +1,565 @@
+"""The report's pages: what was run, the data, the training, the scores, pictures of predictions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from ssp_model.checkpoint import load_model
+from ssp_model.dataset import Dataset, in_um
+from ssp_model.evaluate import read_scores
+from ssp_model.figures import (
+    SCORE_TITLES,
+    plot_composite,
+    plot_gates,
+    plot_history,
+    plot_inputs,
+    plot_intensities,
+    plot_prediction,
+    plot_runs,
+    plot_scores,
+    plot_speed,
+)
+from ssp_model.files import write_table
+from ssp_model.log import duration
+from ssp_model.metrics import METRICS
+from ssp_model.pages import figure, heading, note, table, text, write_page
+from ssp_model.viewer import write_viewer
+
+PUBLISHED_ARCHIVES = (
+    "https://s3-us-west-2.amazonaws.com/downloads.allencell.org/publication-data/label-free-prediction/"
+)
+PUBLISHED_NAMES = {
+    "alpha_tubulin": "microtubule",
+    "beta_actin": "actin_filament",
+    "desmoplakin": "desmosome",
+    "dna": "dna",
+    "fibrillarin": "nucleolus",
+    "lamin_b1": "nuclear_envelope",
+    "membrane_caax_63x": "cell_membrane",
+    "myosin_iib": "actomyosin_bundle",
+    "sec61_beta": "endoplasmic_reticulum",
+    "st6gal1": "golgi_apparatus",
+    "tom20": "mitochondria",
+    "zo1": "tight_junction",
+}
+"""Structures of the Allen collection, as the paper calls them."""
+
+STANDARDISED = (
+    "Intensities are standardised (each raw image has mean 0 and standard deviation 1): a prediction shows where a "
+    "structure is and how bright it is relative to the rest of its image, not how many counts or molecules there are."
+)
+
+
+def overview_page(
+    config: Mapping[str, Any],
+    overall: Mapping[str, str | Path],
+    left_out: Sequence[str | Path],
+    benchmarks: str | Path,
+    page: str | Path,
+) -> None:
+    """What was run, on what, how long it took, and what was left out.
+
+    Parameters
+    ----------
+    config : mapping
+        The checked configuration.
+    overall : mapping
+        By seed, the overall scores as `evaluate.summarise` writes them.
+    left_out : sequence of path
+        The structures' lists of images that can't be used.
+    benchmarks : path
+        Folder of the jobs' benchmark files.
+    page : path
+        HTML file to write.
+    """
+    structures = sorted([*config["structures"], *([config["dna"]["name"]] if config["dna"] else [])])
+    train = config["train"]
+    facts = {
+        "experiment": config["experiment"],
+        "structures": f"{len(structures)}: {', '.join(structures)}",
+        "images from": config["evaluate"]["test_set"] or config["collection"]["archives"],
+        "model": config["evaluate"]["model"] or f"RepMode of width {config['model']['width']}",
+        "training": f"{train['epochs']} epochs, patch {_size(train['patch'])}, batches of {train['batch_size']}, "
+        f"learning rate {train['learning_rate']:g} ({train['schedule']})",
+        "prediction": f"windows overlapping by {config['predict']['overlap']:.0%}",
+        "seeds": ", ".join(map(str, config["seeds"])),
+    }
+    scores = pd.concat([pd.read_csv(path).assign(seed=int(seed)) for seed, path in overall.items()])
+    of_images = scores[scores.mean_over == "images"]
+    shown = pd.DataFrame({"seed": of_images.seed, "test images": of_images.images})
+    for metric in METRICS:
+        shown[_label(metric)] = [_with_interval(row, metric) for _, row in of_images.iterrows()]
+    parts = [
+        table(pd.DataFrame({"what": facts.keys(), "this run": facts.values()})),
+        heading("Result"),
+        table(shown),
+        text(
+            "Means over the test images, which took no part in training or in choosing the model, with 95% intervals "
+            "(bootstrap over images). " + STANDARDISED
+        ),
+    ]
+    if len(shown) > 1:
+        spread = ", ".join(
+            f"{_label(metric)} {of_images[metric].mean():.4f} ± {of_images[metric].std():.4f}" for metric in METRICS
+        )
+        parts.append(text(f"Over {len(shown)} seeds, mean ± standard deviation: {spread}."))
+    parts += [heading("Images left out"), *left_out_table(left_out)]
+    parts += [heading("How long it took"), *times(benchmarks, config["experiment"])]
+    write_page(page, f"Overview of {config['experiment']}", "What was run, on what, and what came of it.", parts)
+
+
+def times(benchmarks: str | Path, experiment: str) -> list[Markup]:
+    """A table of the stages' time and memory, from Snakemake's benchmark files; other experiments' left out."""
+    rows = []
+    for path in sorted(Path(benchmarks).rglob("*.tsv")):
+        measured = pd.read_csv(path, sep="\t").iloc[-1]
+        stage, *of = path.relative_to(benchmarks).parts
+        if len(of) > 1 and of[0] != experiment:
+            continue
+        stage = stage.removesuffix(".tsv")
+        rows.append({"stage": stage, "seconds": measured["s"], "memory": pd.to_numeric(measured.max_rss, "coerce")})
+    if not rows:
+        return [text("Not measured.")]
+    stages = (
+        pd.DataFrame(rows)
+        .groupby("stage", as_index=False)
+        .agg(jobs=("seconds", "size"), seconds=("seconds", "sum"), memory=("memory", "max"))
+    )
+    stages = stages.sort_values("seconds", ascending=False)
+    named = {"seconds": "time, all jobs", "memory": "most memory of a job, MiB"}
+    formats = {named["seconds"]: lambda s: duration(float(s)), named["memory"]: lambda m: f"{m:,.0f}"}
+    caption = "Each job's own time, added up: jobs that ran beside each other took less by the clock."
+    return [table(stages.rename(columns=named), formats, sortable=True), text(caption)]
+
+
+def left_out_table(left_out: Sequence[str | Path]) -> list[Markup]:
+    """The images that can't be used, with the reasons."""
+    unusable = pd.concat([pd.read_csv(path) for path in left_out]) if left_out else pd.DataFrame()
+    if unusable.empty:
+        return [text("None: every listed image could be used.")]
+    names = {"task": "structure", "path_czi": "image", "reason": "reason"}
+    return [table(unusable[list(names)].rename(columns=names), sortable=True)]
+
+
+def data_page(
+    splits: Mapping[str, Mapping[str, str | Path]],
+    datasets: Sequence[str | Path],
+    left_out: Sequence[str | Path],
+    page: str | Path,
+) -> None:
+    """Images in each split, their intensities and voxel sizes, and what they look like.
+
+    Parameters
+    ----------
+    splits : mapping
+        For each structure the paths of its `train`, `val` and `test` lists.
+    datasets : sequence of path
+        The datasets, that of training first.
+    left_out : sequence of path
+        The structures' lists of images that can't be used.
+    page : path
+        HTML file to write; figures go to a folder beside it, named alike.
+    """
+    folder = Path(page).with_suffix("")
+    counts = pd.DataFrame(
+        [{"structure": name, **{split: len(pd.read_csv(p)) for split, p in of.items()}} for name, of in splits.items()]
+    )
+    counts["all"] = counts[["train", "val", "test"]].sum(axis=1)
+    counts.loc[len(counts)] = ["all structures", *counts.drop(columns="structure").sum()]
+    indices = []
+    for number, path in enumerate(datasets):
+        with Dataset(path) as dataset:
+            indices.append(dataset.index)
+            if number == 0:
+                firsts = dataset.index.drop_duplicates("task").index
+                pairs = {dataset.index.task[i]: (dataset.signal(i)[()], dataset.target(i)[()]) for i in firsts}
+                voxel = dataset.voxel_size_um
+    plot_inputs(dict(sorted(pairs.items())), voxel, folder / "images.png")
+    plot_intensities(pd.concat(indices), folder / "intensities.png")
+    sizes = sorted({signal.shape for signal, _ in pairs.values()})
+    write_page(
+        page,
+        "Data",
+        "Each image shows transmitted light and one structure, in 3D. No image is in two splits.",
+        [
+            heading("Images in each split"),
+            table(counts, total=True, sortable=True),
+            heading("Images left out"),
+            *left_out_table(left_out),
+            heading("What the images look like"),
+            text(
+                f"Voxels at training resolution: {in_um(voxel) if voxel else 'of unknown size'}; sizes of those below "
+                f"(Z, Y, X): {', '.join(_size(size) for size in sizes)} voxels."
+            ),
+            figure(
+                folder / "images.png",
+                "A training image of each structure: transmitted light, the input, above the fluorescence that is to "
+                "be predicted, in the plane where the structure has most contrast. Each panel has its own contrast.",
+                "Transmitted light and fluorescence of each structure",
+            ),
+            heading("Raw intensities"),
+            figure(
+                folder / "intensities.svg",
+                "Mean and standard deviation of each raw image, in counts of the camera. Each image is standardised by "
+                "them before training, so differences in exposure between images are removed, and with them "
+                "differences in the amount of a structure.",
+                "Raw intensities by structure",
+            ),
+        ],
+    )
+
+
+def training_page(model_path: str | Path, history_path: str | Path, page: str | Path) -> None:
+    """How a training went; its figures are written beside the page, in `training/`, as PNG and SVG.
+
+    Parameters
+    ----------
+    model_path, history_path : path
+        Model file and history of a training.
+    page : path
+        HTML file to write.
+    """
+    history = pd.read_csv(history_path)
+    model, info = load_model(model_path)
+    folder = Path(page).with_suffix("")
+    plot_history(history, folder / "loss.png")
+    plot_gates({name: gates.numpy() for name, gates in model.gates().items()}, info.structures, folder / "gates.png")
+    plot_speed(history, folder / "speed.png")
+    steady = history.iloc[1:] if len(history) > 1 else history
+    facts = {
+        "network": f"RepMode, width {info.width}, {sum(p.numel() for p in model.parameters()):,} parameters",
+        "structures": ", ".join(info.structures),
+        "epochs": f"{len(history)}, the model of epoch {info.training['epoch']} was kept",
+        "time in training steps": duration(history.seconds.sum()),
+        "throughput": f"{steady.crops_per_s.median():.1f} crops a second (median)",
+        "peak memory": f"{history.peak_memory_mb.max() / 1024:.1f} GiB",
+        "seed": str(info.training["seed"]),
+    }
+    write_page(
+        page,
+        "Training",
+        "One network for all structures, trained on random crops that are each labelled for one structure.",
+        [
+            table(pd.DataFrame({"what": facts.keys(), "this training": facts.values()})),
+            heading("Loss"),
+            figure(
+                folder / "loss.svg",
+                "Mean squared error on random crops of the training images and on whole validation images; intensities "
+                "are standardised, so 1 is what predicting the mean everywhere would give. The model of lowest "
+                "validation error was kept. Crops are harder or easier from epoch to epoch, so the training curves are "
+                "restless; those by structure are running means. Structures differ in how predictable they are: "
+                "compare a curve with its own past, not with another structure's.",
+                "Loss curves of training and validation",
+            ),
+            heading("Experts"),
+            figure(
+                folder / "gates.png",
+                "How much each structure (row) relies on each expert (column), in each convolution from the input to "
+                "the output. White is an equal share, orange more, purple less. Rows that differ show where the "
+                "network treats structures differently. A weight says nothing about the size of an expert's own "
+                "kernel, so a low one does not mean that an expert is useless.",
+                "Gate weights of the five experts, by structure and convolution",
+            ),
+            heading("Speed and memory"),
+            figure(
+                folder / "speed.svg",
+                "Measured while training, waiting for data included and validation left out. Memory is that of the "
+                "GPU, or of the process where there is none.",
+                "Throughput, memory and learning rate by epoch",
+            ),
+        ],
+    )
+
+
+def scores_page(
+    per_image: str | Path,
+    per_structure: str | Path,
+    overall: str | Path,
+    config: Mapping[str, Any],
+    page: str | Path,
+) -> None:
+    """The scores on the test images, beside the published ones where the structures are the published ones.
+
+    Parameters
+    ----------
+    per_image, per_structure, overall : path
+        Scores as `evaluate.summarise` writes them.
+    config : mapping
+        The checked configuration.
+    page : path
+        HTML file to write; figures go to a folder beside it, named alike.
+    """
+    folder = Path(page).with_suffix("")
+    images, means, totals = read_scores(per_image), pd.read_csv(per_structure), pd.read_csv(overall)
+    plot_scores(images, means, folder / "scores.png")
+    named = {metric: _label(metric) for metric in METRICS}
+    totals["structure"] = "all, mean over " + totals.mean_over
+    both = pd.concat([means, totals])
+    shown = pd.DataFrame({"structure": both.structure, "images": both.images.astype(int)})
+    for metric in METRICS:
+        shown[named[metric]] = [_with_interval(row, metric) for _, row in both.iterrows()]
+    listed = images[["structure", "path_czi", *METRICS]].rename(columns={"path_czi": "image", **named})
+    write_page(
+        page,
+        "Scores",
+        f"How near the predictions of {len(images)} test images are to what was measured.",
+        [
+            table(shown, sortable=True),
+            text(
+                "Means over images with 95% intervals (bootstrap over images, within structures). The published figure "
+                "over all is the mean over images; the mean over structures gives rare structures the same weight. R² "
+                "of 1 is a perfect prediction, 0 is as good as predicting the image's mean everywhere. MSE and MAE are "
+                "of standardised intensities; SSIM and PSNR take the target's range as their peak, so they are not "
+                "comparable between structures."
+            ),
+            heading("Images"),
+            figure(
+                folder / "scores.svg",
+                "Each dot is a test image, each upright bar the mean of a structure, with its 95% interval. Noise in "
+                "the measured target can't be predicted, so even a perfect method stays below R² of 1, by an amount "
+                "that differs from structure to structure.",
+                "Scores of each image and structure",
+            ),
+            *beside_published(means, totals, config),
+            heading("Every image"),
+            table(listed, sortable=True),
+        ],
+    )
+
+
+def beside_published(means: pd.DataFrame, totals: pd.DataFrame, config: Mapping[str, Any]) -> list[Markup]:
+    """The run's scores beside the paper's table 1; nothing unless all structures are the paper's."""
+    if not set(means.structure) <= PUBLISHED_NAMES.keys():
+        return []
+    published = pd.read_csv(files("ssp_model") / "data/repmode_table1.tsv", sep="\t")
+    named = means.assign(structure=means.structure.map(PUBLISHED_NAMES))
+    all_there = len(means) == len(PUBLISHED_NAMES)
+    if all_there:
+        named = pd.concat([named, totals[totals.mean_over == "images"].assign(structure="all")])
+    ours = named.set_index("structure")
+    archives = config["collection"]["archives"]
+    parts = [heading("Beside the published scores")]
+    if archives.startswith(PUBLISHED_ARCHIVES) and all_there:
+        parts.append(text("The images are the published ones; see the overview for the settings of this run."))
+    else:
+        why = (
+            "only some of the structures were used"
+            if archives.startswith(PUBLISHED_ARCHIVES)
+            else (f"they come from {archives}, not from the published collection")
+        )
+        parts.append(
+            note(
+                f"The images of this run are not those of the paper: {why}. The numbers stand side by side for "
+                "orientation; a difference says nothing about which method is better."
+            )
+        )
+    for metric in ("mse", "mae", "r2"):
+        parts += [heading(SCORE_TITLES[metric], 3), published_table(ours[metric], published, metric)]
+    parts.append(
+        text(
+            "Table 1 of the paper (arXiv 2212.10066). The best of a row is bold; blue means that this run is better "
+            "than the published RepMode, orange that it is worse, the stronger the more."
+        )
+    )
+    return parts
+
+
+def published_table(ours: pd.Series, published: pd.DataFrame, metric: str) -> Markup:
+    """A metric of this run, by structure as the paper names them, beside the published methods."""
+    rows = published.pivot(index="structure", columns="method", values=metric.upper())
+    rows = rows[list(published.method.unique())].loc[ours.index]
+    rows.insert(0, "this run", ours)
+    best = rows.max(axis=1) if metric == "r2" else rows.min(axis=1)
+    better = 1 if metric == "r2" else -1
+    difference = "this run − RepMode"
+    shown = rows.copy()
+    shown.insert(1, difference, rows["this run"] - rows["RepMode"])
+
+    def is_best(column: str) -> Callable[[pd.Series], bool]:
+        return lambda row: bool(row[column] == best[row.structure])
+
+    return table(
+        shown.reset_index(),
+        {difference: lambda value: f"{value:+.4f}"},
+        total="all" in shown.index,
+        colours={difference: lambda row: _tint(better * row[difference])},
+        strong={column: is_best(column) for column in rows},
+    )
+
+
+def structure_page(
+    per_image: str | Path, images: str | Path, structure: str, viewer: str | Path, page: str | Path
+) -> None:
+    """Best, median and worst test image of a structure, and a volume viewer.
+
+    Parameters
+    ----------
+    per_image, images : path
+        Scores and folder of images of the structure, as `evaluate.evaluate_structure` writes them.
+    structure : str
+    viewer : path
+        HTML file to write: a viewer to scroll through the median image.
+    page : path
+        HTML file to write; figures go to a folder beside it, named alike.
+    """
+    table_of_images = read_scores(per_image)
+    parts = []
+    for place in ("best", "median", "worst"):
+        for row in table_of_images[table_of_images.place == place].itertuples():
+            path = Path(page).with_suffix("") / f"{place}.png"
+            plot_prediction(Path(images) / row.file, path)
+            parts += [
+                heading(f"{place.capitalize()}: R² {row.r2:.3f}"),
+                text(f"{row.path_czi}: MSE {row.mse:.3f}, Pearson r {row.pearson:.3f}, SSIM {row.ssim:.3f}"),
+                figure(
+                    path,
+                    "Sections in XY, XZ and YZ along the dotted lines, where the target has most contrast. Target and "
+                    "prediction share one scale, from the 0.5% to the 99.8% percentile of the target; the error "
+                    "(prediction minus target) has a symmetric one as wide: orange is predicted too bright, purple too "
+                    "dark.",
+                    f"Signal, target, prediction and error of the {place} image of {structure}",
+                ),
+            ]
+    several = f" of {len(table_of_images)} test images" if len(table_of_images) > 1 else ""
+    parts.insert(0, text(STANDARDISED))
+    if any(table_of_images.place == "median"):
+        row = table_of_images[table_of_images.place == "median"].iloc[0]
+        write_viewer(Path(images) / row.file, f"{structure}: {row.path_czi} (R² {row.r2:.3f}, the median)", viewer)
+    write_page(
+        page, structure, f"Best, median and worst{several}, by R²: neither hand-picked nor representative alone.", parts
+    )
+
+
+def composite_page(stack: str | Path, page: str | Path) -> None:
+    """All structures predicted in one test image.
+
+    Parameters
+    ----------
+    stack : path
+        OME-TIFF of the signal and a prediction a structure.
+    page : path
+        HTML file to write; figures go to a folder beside it, named alike.
+    """
+    path = Path(page).with_suffix("") / "composite.png"
+    plot_composite(stack, path)
+    write_page(
+        page,
+        "All structures in one image",
+        "One transmitted-light image, and every structure that the network predicts in it.",
+        [
+            figure(
+                path,
+                "The test image of median R². Above: what went in, and all predictions laid over it, each in its "
+                "colour. Below: each prediction by itself, from its median (black) to its 99.8% percentile. Only one "
+                "of these structures was labelled in this image, so the others can't be checked here, and brightness "
+                "can't be compared between structures: each has its own scale.",
+                "Overlay of all predicted structures",
+            ),
+        ],
+    )
+
+
+def compare_page(overall: Sequence[str | Path], benchmarks: str | Path, csv: str | Path, page: str | Path) -> None:
+    """Experiments and seeds side by side.
+
+    Parameters
+    ----------
+    overall : sequence of path
+        Scores of runs, `{experiment}/seed-{seed}/overall.csv`.
+    benchmarks : path
+        Folder of the jobs' benchmark files, for time and memory of the trainings.
+    csv : path
+        CSV file to write: a row a run.
+    page : path
+        HTML file to write; figures go to a folder beside it, named alike.
+    """
+    rows = []
+    for path in map(Path, overall):
+        experiment, seed = path.parts[-3], int(path.parts[-2].removeprefix("seed-"))
+        scores = pd.read_csv(path).set_index("mean_over").loc["images"]
+        row: dict[str, Any] = {"experiment": experiment, "seed": seed, "images": int(scores.images)}
+        for metric in METRICS:
+            row |= {key: scores[key] for key in (metric, f"{metric}_low", f"{metric}_high")}
+        measured = Path(benchmarks) / "train_model" / experiment / f"seed-{seed}.tsv"
+        job = pd.read_csv(measured, sep="\t").iloc[-1] if measured.exists() else {"s": np.nan, "max_rss": np.nan}
+        row |= {"training_s": job["s"], "training_mib": pd.to_numeric(job["max_rss"], "coerce")}
+        rows.append(row)
+    runs = pd.DataFrame(rows).sort_values(["experiment", "seed"])
+    write_table(runs, csv)
+    plot_runs(runs, Path(page).with_suffix("") / "runs.png")
+    listed = pd.DataFrame({"experiment": runs.experiment, "seed": runs.seed, "images": runs.images})
+    for metric in METRICS:
+        listed[_label(metric)] = [_with_interval(row, metric) for _, row in runs.iterrows()]
+    listed["training"] = runs.training_s.map(lambda s: "" if pd.isna(s) else duration(s))
+    listed["memory, MiB"] = runs.training_mib.map(lambda m: "" if pd.isna(m) else f"{m:,.0f}")
+    write_page(
+        page,
+        "Experiments and seeds",
+        "All runs whose scores are in this folder of results.",
+        [
+            table(listed, sortable=True),
+            text(
+                "Intervals are of the mean over test images (95%, bootstrap): how it would vary with other images of "
+                "the kind. Compare runs only if they were scored on the same images."
+            ),
+            heading("R²"),
+            figure(
+                Path(page).with_suffix("") / "runs.svg",
+                "Each dot is a run, its line the 95% interval over images; the bar is the mean over an experiment's "
+                "seeds. A difference between settings that is no larger than the spread between seeds of one setting "
+                "is no difference.",
+                "R2 of each experiment and seed",
+            ),
+            heading("Differences"),
+            *differences(runs),
+        ],
+    )
+
+
+def differences(runs: pd.DataFrame) -> list[Markup]:
+    """Whether experiments differ by more than the spread over their seeds."""
+    rows = []
+    by_experiment = {name: group.r2.to_numpy() for name, group in runs.groupby("experiment")}
+    for (one, of_one), (other, of_other) in combinations(by_experiment.items(), 2):
+        several = len(of_one) > 1 and len(of_other) > 1
+        spread = float(np.sqrt((of_one.var(ddof=1) + of_other.var(ddof=1)) / 2)) if several else np.nan
+        apart = of_one.mean() - of_other.mean()
+        if not several:
+            verdict = "can't be told: run at least two seeds of each"
+        else:
+            verdict = "beyond the spread" if abs(apart) > 2 * spread else "within the spread"
+        rows.append({"experiments": f"{one} − {other}", "R² apart": apart, "spread over seeds": spread, "": verdict})
+    if not rows:
+        return [
+            text("There is one experiment only: run another with a different `experiment` name in the configuration.")
+        ]
+    explanation = "The spread is the standard deviation over seeds, pooled; beyond means more than twice as far apart."
+    return [table(pd.DataFrame(rows)), text(explanation)]
+
+
+def _size(size: Sequence[int]) -> str:
+    return " x ".join(map(str, size))
+
+
+def _label(metric: str) -> str:
+    return SCORE_TITLES[metric].partition(" (")[0]
+
+
+def _with_interval(row: pd.Series, metric: str) -> str:
+    digits = 2 if metric == "psnr" else 3
+    if pd.isna(row[metric]):
+        return "undefined"
+    return f"{row[metric]:.{digits}f} ({row[f'{metric}_low']:.{digits}f} to {row[f'{metric}_high']:.{digits}f})"
+
+
+def _tint(better_by: float) -> str:
+    """Blue for better, orange for worse, the stronger the more, up to 0.2."""
+    share = min(abs(better_by) / 0.2, 1) * 0.6
+    colour = np.array([0, 114, 178]) if better_by > 0 else np.array([230, 120, 0])
+    return "rgb({:.0f} {:.0f} {:.0f})".format(*(255 - (255 - colour) * share))

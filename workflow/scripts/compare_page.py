@@ -1,0 +1,8 @@
+"""Compare experiments and seeds."""
+
+from ssp_model.log import log_to
+from ssp_model.report import compare_page
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    compare_page(list(snakemake.input), snakemake.params.benchmarks, snakemake.output.table, snakemake.output.page)

@@ -1,0 +1,14 @@
+"""Picture the predictions of a structure."""
+
+from ssp_model.log import log_to
+from ssp_model.report import structure_page
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    structure_page(
+        snakemake.input.scores,
+        snakemake.input.images,
+        snakemake.wildcards.structure,
+        snakemake.output.viewer,
+        snakemake.output.page,
+    )

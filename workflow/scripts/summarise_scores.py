@@ -1,0 +1,8 @@
+"""Bring the structures' scores together."""
+
+from ssp_model.evaluate import summarise
+from ssp_model.log import log_to
+
+if __name__ == "__main__":
+    log_to(snakemake.log[0])
+    summarise(list(snakemake.input), *snakemake.output)
