@@ -32,15 +32,24 @@ from ssp_model.dataset import Dataset
 from ssp_model.hardware import choose_precision, device_name, make_fabric, process_peak_memory_mb
 from ssp_model.metrics import score
 from ssp_model.nn import RepMode
+from ssp_model.nn.mode_conv import TaskGroups, convolve
 from ssp_model.predict import Windows, predict_volume, window_weights
 
 
+class MergingForEachBatch(MergingForEachSample):
+    """Experts merged anew for each batch, at full size by plain operations, in float32; a batch has one task."""
+
+    def forward(self, x: torch.Tensor, groups: TaskGroups) -> torch.Tensor:
+        """(N, I, D, H, W) to (N, O, D, H, W)."""
+        return convolve(x, self.merge(groups.tasks_T)[0])
+
+
 class Published(nn.Module):
-    """Predicts windows of one task, merging for each of them in float32."""
+    """Predicts windows of one task, merging for each batch of them in float32."""
 
     def __init__(self, model: RepMode, task: int) -> None:
         super().__init__()
-        self.model, self.task = replace_convs(model, MergingForEachSample), task
+        self.model, self.task = replace_convs(model, MergingForEachBatch), task
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 1, D, H, W)."""
@@ -75,23 +84,28 @@ def speed(arguments: argparse.Namespace) -> None:
     fast = make_fabric("auto")
     device = fast.device.type
     if arguments.test_set:
+        info = load_model(arguments.model)[1]
         with Dataset(arguments.test_set) as dataset:
+            dataset.number_tasks(info.structures)
             signals = [dataset.signal(i)[()] for i in dataset.index.index]
             targets = [dataset.target(i)[()] for i in dataset.index.index]
             tasks = dataset.index.task_number.tolist()
-        patch = load_model(arguments.model)[1].patch
+        patch = info.patch
     else:
         patch = tuple(arguments.patch)
         signals, targets, tasks = [np.random.default_rng(0).normal(size=arguments.shape).astype(np.float32)], [], [0]
     windows = Windows(patch)
     plain = fresh(arguments.model, arguments.width, device)
-    specialised = {task: plain.specialise(task).to(memory_format=torch.channels_last_3d) for task in sorted(set(tasks))}
+
+    def specialised(task: int) -> nn.Module:
+        return plain.specialise(task).to(memory_format=torch.channels_last_3d)
+
     merging = Published(fresh(arguments.model, arguments.width, device), 0)
     ways = {
         "published way, float32": lambda signal, task: published(merging, signal, patch),
-        "specialised, float32": lambda signal, task: predict_volume(specialised[task], signal, windows),
+        "specialised, float32": lambda signal, task: predict_volume(specialised(task), signal, windows),
         f"specialised, {choose_precision()}": lambda signal, task: predict_volume(
-            specialised[task], signal, windows, fast.autocast
+            specialised(task), signal, windows, fast.autocast
         ),
     }
     seconds: dict[str, list[float]] = {way: [] for way in ways}

@@ -51,6 +51,10 @@ class MergingForEachSample(nn.Module):
     def forward(self, x: Tensor, groups: TaskGroups) -> Tensor:
         """(N, I, D, H, W) to (N, O, D, H, W)."""
         tasks = groups.tasks_T.repeat_interleave(torch.tensor(groups.counts, device=x.device))
+        return torch.cat([convolve(sample[None], kernel) for sample, kernel in zip(x, self.merge(tasks), strict=True)])
+
+    def merge(self, tasks: Tensor) -> list[Tensor]:
+        """A kernel for each task, which may come several times."""
         experts = self.mode.experts
         kernels = {
             "conv5": experts["conv5"],
@@ -60,11 +64,7 @@ class MergingForEachSample(nn.Module):
             "pool5": (experts["pool5"] / 125).expand(-1, -1, 5, 5, 5),
         }
         stacked = torch.stack([kernels[name] for name in EXPERTS])
-        outputs = []
-        for sample, gates in zip(x, self.mode.gates(tasks), strict=True):
-            kernel = (gates[..., None, None, None, None] * stacked).sum(0)
-            outputs.append(convolve(sample[None], kernel))
-        return torch.cat(outputs)
+        return [(gates[..., None, None, None, None] * stacked).sum(0) for gates in self.mode.gates(tasks)]
 
 
 def replace_convs(network: nn.Module, make: Callable[[MoDEConv3d], nn.Module]) -> nn.Module:

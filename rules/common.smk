@@ -1,5 +1,6 @@
 """The checked configuration, names used in several rules, and what is said at the end."""
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -44,8 +45,9 @@ for name, limit in {"raw_archives": 1, "gpu": 1}.items():
 wildcard_constraints:
     structure="|".join(CONFIG.tasks),
     split="|".join(SPLITS),
-    experiment=r"[^/]+",
-    seed=r"\d+",
+    # the runs of this configuration only: others that are there are read, never made
+    experiment=re.escape(CONFIG.experiment),
+    seed="|".join(map(str, CONFIG.seeds)),
 
 
 def of_each_run(pattern):
@@ -73,6 +75,12 @@ def preprocess_values():
 def train_values():
     """How a model is trained; where it is computed does not change it."""
     return CONFIG.train.model_dump(exclude=PLACEMENT)
+
+
+def training_memory(wildcards, input):
+    """What a training needs, in MB; images kept in memory come on top, once a process."""
+    kept = input.size_mb * CONFIG.train.devices if CONFIG.train.cache == "memory" else 0
+    return 16000 + int(kept)
 
 
 def address_of(kind, structure):

@@ -47,7 +47,7 @@ rule summarise_scores:
         mem_mb=2000,
         runtime=10,
     params:
-        code=source_digest("evaluate"),
+        code=source_digest("scores"),
     message:
         "Sum up the scores of {wildcards.experiment}, seed {wildcards.seed}"
     script:

@@ -123,7 +123,7 @@ rule scores_page:
         mem_mb=1000,
         runtime=10,
     params:
-        config={"collection": {"archives": CONFIG.collection.archives}},
+        images=CONFIG.evaluate.test_set or CONFIG.collection.archives,
         code=source_digest("report"),
     message:
         "Show the scores of {wildcards.experiment}, seed {wildcards.seed}"
@@ -231,7 +231,7 @@ rule compare_page:
         mem_mb=1000,
         runtime=10,
     params:
-        benchmarks="results/benchmarks",
+        models="results/models",
         code=source_digest("report"),
     message:
         "Compare experiments and seeds"

@@ -18,7 +18,7 @@ rule train_model:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=16000,
+        mem_mb=training_memory,
         runtime=7 * 24 * 60,
     params:
         # not an output: outputs are deleted before a rerun, and a killed training goes on from here

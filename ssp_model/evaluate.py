@@ -1,7 +1,6 @@
 """Scores of a model over the test images (RepMode, section 4.1), and its predictions as OME-TIFF."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,14 +15,12 @@ from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import make_fabric
 from ssp_model.log import progress
-from ssp_model.metrics import METRICS, score
+from ssp_model.metrics import score
 from ssp_model.ome_tiff import write_ome_tiff
 from ssp_model.predict import Windows, predict_dataset, predict_volume
+from ssp_model.scores import places, read_scores, summarise
 
 logger = logging.getLogger(__name__)
-
-RESAMPLES = 10_000
-"""Bootstrap samples behind an interval."""
 
 
 def evaluate_structure(
@@ -94,73 +91,6 @@ def evaluate_structure(
             predicted.unlink()
     write_table(table.drop(columns="sample"), per_image)
     logger.info("%s: R2 %.4f, MSE %.4f over %d images", structure, table.r2.mean(), table.mse.mean(), len(table))
-
-
-def read_scores(path: str | Path) -> pd.DataFrame:
-    """The scores of images, as `evaluate_structure` writes them; the correlation with a constant prediction is NaN."""
-    table = pd.read_csv(path, keep_default_na=False, na_values={metric: [""] for metric in METRICS})
-    return table.astype(dict.fromkeys(METRICS, float))
-
-
-def places(r2: pd.Series) -> list[str]:
-    """Which of a structure's images are the median by R2, the lower of two, the best and the worst."""
-    order = r2.sort_values(kind="stable").index
-    names = {order[-1]: "best", order[0]: "worst", order[(len(order) - 1) // 2]: "median"}
-    return [names.get(i, "") for i in r2.index]
-
-
-def summarise(
-    per_structure_files: Sequence[str | Path], per_image: str | Path, per_structure: str | Path, overall: str | Path
-) -> None:
-    """Bring the structures' scores together.
-
-    Parameters
-    ----------
-    per_structure_files : sequence of path
-        What `evaluate_structure` has written.
-    per_image : path
-        CSV file to write: all images.
-    per_structure : path
-        CSV file to write: means of each structure's images, and 95% intervals of them (`mse_low`, `mse_high` ...).
-    overall : path
-        CSV file to write: a row `images`, the mean over all images as published, and a row `structures`, the mean over
-        the structures' means, with intervals.
-    """
-    table = pd.concat([read_scores(path) for path in per_structure_files], ignore_index=True)
-    rng = np.random.default_rng(0)
-    counts, means = [], []
-    rows = []
-    for structure, group in table.groupby("structure"):
-        values = group[list(METRICS)].to_numpy(float)
-        drawn = rng.integers(len(values), size=(RESAMPLES, len(values)))
-        means.append(values[drawn].mean(axis=1))
-        counts.append(len(values))
-        rows.append({"structure": structure, "images": len(values), **_interval(values.mean(axis=0), means[-1])})
-    by_structure = pd.DataFrame(rows)
-    # images are drawn within their structures: a test set has so many of each
-    columns = list(METRICS)
-    over_images = _interval(table[columns].mean().to_numpy(), np.average(means, axis=0, weights=counts))
-    over_structures = _interval(by_structure[columns].mean().to_numpy(), np.mean(means, axis=0))
-    totals = [
-        {"mean_over": "images", "images": len(table), **over_images},
-        {"mean_over": "structures", "images": len(table), **over_structures},
-    ]
-    write_table(table, per_image)
-    write_table(by_structure, per_structure)
-    write_table(pd.DataFrame(totals), overall)
-    logger.info(
-        "R2 %.4f, MSE %.4f, MAE %.4f over %d images",
-        over_images["r2"], over_images["mse"], over_images["mae"], len(table),
-    )  # fmt: skip
-
-
-def _interval(means: np.ndarray, resampled: np.ndarray) -> dict[str, float]:
-    """Each metric's mean, and the 2.5% and 97.5% percentiles of its bootstrap means (resamples, metrics)."""
-    low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
-    columns: dict[str, float] = {}
-    for i, metric in enumerate(METRICS):
-        columns |= {metric: means[i], f"{metric}_low": low[i], f"{metric}_high": high[i]}
-    return columns
 
 
 def evaluate_model(

@@ -18,6 +18,7 @@ class EventLog:
         self._file = self.path.open("a+", encoding="utf-8")
         if self.path.is_file():
             self._file.truncate(length)
+            self._file.seek(0, os.SEEK_END)
 
     def write(self, event: dict[str, Any]) -> None:
         """Add a line."""

@@ -149,7 +149,7 @@ def plot_scores(images: pd.DataFrame, means: pd.DataFrame, path: str | Path) -> 
     Parameters
     ----------
     images, means : DataFrame
-        Scores of each image and of each structure, as `evaluate.summarise` writes them.
+        Scores of each image and of each structure, as `scores.summarise` writes them.
     path : path
         Picture to write.
     """

@@ -4,6 +4,7 @@ import resource
 from pathlib import Path
 from typing import Literal
 
+import psutil
 import torch
 from lightning_fabric import Fabric
 
@@ -42,3 +43,14 @@ def process_peak_memory_mb() -> float:
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def free_memory() -> int:
+    """Bytes that this process may still take: of the machine, or of its job where that has a limit of its own."""
+    free = psutil.virtual_memory().available
+    limits = [Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current")]
+    if all(path.exists() for path in limits):
+        most, used = (path.read_text().strip() for path in limits)
+        if most != "max":
+            free = min(free, int(most) - int(used))
+    return free

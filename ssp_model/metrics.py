@@ -7,8 +7,6 @@ import torch
 from torchmetrics.functional import mean_absolute_error, mean_squared_error, pearson_corrcoef, r2_score
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-METRICS = ("mse", "mae", "r2", "pearson", "ssim", "psnr")
-
 SSIM_SIGMA = 1.5
 SSIM_SIZE = 11
 """Voxels of the Gaussian window of SSIM along each axis."""

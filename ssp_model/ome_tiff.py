@@ -1,5 +1,6 @@
 """Writing OME-TIFF: channel names and physical sizes, for Fiji, napari and the like."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import numpy as np
 import tifffile
 
 from ssp_model.files import replacing
+
+CLASSIC_TIFF = 2**32 - 2**25
+"""Bytes that a TIFF of 32-bit addresses can hold, metadata apart."""
 
 
 def write_ome_tiff(
@@ -31,14 +35,17 @@ def write_ome_tiff(
     for axis, size in zip("ZYX", voxel_size_um or (), strict=False):
         metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
     planes = (np.asarray(channel[z], dtype=np.float32) for channel in channels for z in range(channel.shape[0]))
+    shape = (len(channels), *channels[0].shape)
     with replacing(path) as temporary:
         tifffile.imwrite(
             temporary,
             planes,
-            shape=(len(channels), *channels[0].shape),
+            shape=shape,
             dtype=np.float32,
             ome=True,
             metadata=metadata,
             photometric="minisblack",
             compression="zlib",
+            # how far it can be compressed is not known beforehand
+            bigtiff=4 * math.prod(shape) > CLASSIC_TIFF,
         )

@@ -63,8 +63,9 @@ def figure(image: str | Path, caption: str, alt: str) -> Markup:
 def table(
     frame: pd.DataFrame,
     formats: Mapping[str, Format] | None = None,
-    total: bool = False,
+    total: int = 0,
     sortable: bool = False,
+    sort_by: Mapping[str, Sequence[float]] | None = None,
     colours: Mapping[str, Callable[[pd.Series], str | None]] | None = None,
     strong: Mapping[str, Callable[[pd.Series], bool]] | None = None,
 ) -> Markup:
@@ -76,16 +77,18 @@ def table(
         Columns of text go to the left, those of numbers to the right.
     formats : mapping, optional
         How to write the values of a column; numbers else have four decimals.
-    total : bool
-        Set the last row apart, and leave it last when sorting.
+    total : int
+        So many of the last rows are set apart, and stay last when sorting.
     sortable : bool
         Let the reader sort by a column, by clicking on its head.
+    sort_by : mapping, optional
+        The numbers that a column of text stands for.
     colours : mapping, optional
         The background of a column's cells, from their rows; None for none.
     strong : mapping, optional
         Whether a column's cells are set off as the best, from their rows.
     """
-    formats, colours, strong = formats or {}, colours or {}, strong or {}
+    formats, colours, strong, sort_by = formats or {}, colours or {}, strong or {}, sort_by or {}
     is_text = {column: not pd.api.types.is_numeric_dtype(frame[column]) for column in frame}
     heads = "".join(
         f'<th scope="col" class="{"text" if is_text[column] else ""}">'
@@ -105,8 +108,9 @@ def table(
             shown = escape(written)
             if column in strong and strong[column](row):
                 shown = f'<b class="best">{shown}</b>'
-            cells.append(f'<td class="{kind}" data-value="{escape(str(value))}"{style}>{shown}</td>')
-        last = total and number == len(frame) - 1
+            key = sort_by[column][number] if column in sort_by else value
+            cells.append(f'<td class="{kind}" data-value="{escape(str(key))}"{style}>{shown}</td>')
+        last = number >= len(frame) - total
         rows.append(('<tr class="total">' if last else "<tr>") + "".join(cells) + "</tr>")
     return Markup(  # every value is escaped above
         f'<div class="scroll"><table class="{"sortable" if sortable else ""}"><thead><tr>{heads}</tr></thead>'

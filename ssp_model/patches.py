@@ -116,9 +116,14 @@ class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int, int]]):
         # all at once: what HDF5 keeps of each image would else lie scattered between crops, and the heap would grow
         dataset = self._dataset = Dataset(self.path)
         self._tasks = dataset.index.task_number.tolist()
+        # an image may serve several samples
+        signals = {
+            number: StoredImage(dataset.signal(sample), self.in_memory)
+            for sample, number in dataset.index.signal.drop_duplicates().items()
+        }
         self._images = [
-            (StoredImage(dataset.signal(sample), self.in_memory), StoredImage(dataset.target(sample), self.in_memory))
-            for sample in range(len(dataset))
+            (signals[number], StoredImage(dataset.target(sample), self.in_memory))
+            for sample, number in enumerate(dataset.index.signal)
         ]
 
     def _read(self, image: StoredImage, crop: Crop, flips: tuple[int, ...]) -> Tensor:

@@ -35,7 +35,7 @@ def statistics(raw: np.ndarray) -> Statistics:
         raise InputError("holds values that are not finite numbers")
     # plane by plane: a copy of the whole in float64 may not fit in memory
     mean = sum(float(plane.sum(dtype=np.float64)) for plane in raw) / raw.size
-    variance = sum(float(np.square(plane - mean).sum()) for plane in raw) / raw.size
+    variance = sum(float(np.square(np.subtract(plane, mean, dtype=np.float64)).sum()) for plane in raw) / raw.size
     if variance == 0:
         raise InputError(f"is constant (every voxel is {raw.flat[0]:g}), so it can't be standardised")
     return Statistics(mean, variance**0.5)
@@ -45,7 +45,7 @@ def standardise(raw: np.ndarray, of: Statistics) -> Iterator[np.ndarray]:
     """The planes of a raw image, (Z, Y, X), less its mean and divided by its standard deviation, float32."""
     for plane in raw:
         # subtract in float64: counts of 20,000 +- 100 would lose digits in float32
-        yield np.multiply(plane - of.mean, 1 / of.std, dtype=np.float64).astype(np.float32)
+        yield (np.subtract(plane, of.mean, dtype=np.float64) / of.std).astype(np.float32)
 
 
 def normalise(raw: np.ndarray) -> tuple[np.ndarray, Statistics]:

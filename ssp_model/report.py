@@ -10,9 +10,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from ssp_model.checkpoint import load_model
 from ssp_model.dataset import Dataset, in_um
-from ssp_model.evaluate import read_scores
 from ssp_model.figures import (
     SCORE_TITLES,
     plot_composite,
@@ -27,8 +25,8 @@ from ssp_model.figures import (
 )
 from ssp_model.files import write_table
 from ssp_model.log import duration
-from ssp_model.metrics import METRICS
 from ssp_model.pages import figure, heading, note, table, text, write_page
+from ssp_model.scores import METRICS, read_scores
 from ssp_model.viewer import write_viewer
 
 PUBLISHED_ARCHIVES = (
@@ -70,7 +68,7 @@ def overview_page(
     config : mapping
         The checked configuration.
     overall : mapping
-        By seed, the overall scores as `evaluate.summarise` writes them.
+        By seed, the overall scores as `scores.summarise` writes them.
     left_out : sequence of path
         The structures' lists of images that can't be used.
     benchmarks : path
@@ -80,13 +78,17 @@ def overview_page(
     """
     structures = sorted([*config["structures"], *([config["dna"]["name"]] if config["dna"] else [])])
     train = config["train"]
+    evaluated = config["evaluate"]
+    own_model = evaluated["model"] is None
     facts = {
         "experiment": config["experiment"],
         "structures": f"{len(structures)}: {', '.join(structures)}",
         "images from": config["evaluate"]["test_set"] or config["collection"]["archives"],
         "model": config["evaluate"]["model"] or f"RepMode of width {config['model']['width']}",
         "training": f"{train['epochs']} epochs, patch {_size(train['patch'])}, batches of {train['batch_size']}, "
-        f"learning rate {train['learning_rate']:g} ({train['schedule']})",
+        f"learning rate {train['learning_rate']:g} ({train['schedule']})"
+        if own_model
+        else "none: the model comes from elsewhere",
         "prediction": f"windows overlapping by {config['predict']['overlap']:.0%}",
         "seeds": ", ".join(map(str, config["seeds"])),
     }
@@ -100,8 +102,14 @@ def overview_page(
         heading("Result"),
         table(shown),
         text(
-            "Means over the test images, which took no part in training or in choosing the model, with 95% intervals "
-            "(bootstrap over images). " + STANDARDISED
+            "Means over the test images"
+            + (
+                ", which took no part in training or in choosing the model"
+                if own_model and not evaluated["test_set"]
+                else ""
+            )
+            + ", with 95% intervals (bootstrap over images). "
+            + STANDARDISED
         ),
     ]
     if len(shown) > 1:
@@ -134,7 +142,10 @@ def times(benchmarks: str | Path, experiment: str) -> list[Markup]:
     stages = stages.sort_values("seconds", ascending=False)
     named = {"seconds": "time, all jobs", "memory": "most memory of a job, MiB"}
     formats = {named["seconds"]: lambda s: duration(float(s)), named["memory"]: lambda m: f"{m:,.0f}"}
-    caption = "Each job's own time, added up: jobs that ran beside each other took less by the clock."
+    caption = (
+        "Each job's own time, added up: jobs that ran beside each other took less by the clock. Of a job that was "
+        "stopped and went on, the last part only."
+    )
     return [table(stages.rename(columns=named), formats, sortable=True), text(caption)]
 
 
@@ -189,7 +200,7 @@ def data_page(
         "Each image shows transmitted light and one structure, in 3D. No image is in two splits.",
         [
             heading("Images in each split"),
-            table(counts, total=True, sortable=True),
+            table(counts, total=1, sortable=True),
             heading("Images left out"),
             *left_out_table(left_out),
             heading("What the images look like"),
@@ -225,6 +236,9 @@ def training_page(model_path: str | Path, history_path: str | Path, page: str | 
     page : path
         HTML file to write.
     """
+    # the other pages do without torch, which takes seconds to import
+    from ssp_model.checkpoint import load_model
+
     history = pd.read_csv(history_path)
     model, info = load_model(model_path)
     folder = Path(page).with_suffix("")
@@ -281,7 +295,7 @@ def scores_page(
     per_image: str | Path,
     per_structure: str | Path,
     overall: str | Path,
-    config: Mapping[str, Any],
+    images_from: str,
     page: str | Path,
 ) -> None:
     """The scores on the test images, beside the published ones where the structures are the published ones.
@@ -289,9 +303,9 @@ def scores_page(
     Parameters
     ----------
     per_image, per_structure, overall : path
-        Scores as `evaluate.summarise` writes them.
-    config : mapping
-        The checked configuration.
+        Scores as `scores.summarise` writes them.
+    images_from : str
+        Where the images come from: the address of the archives, or a dataset's file.
     page : path
         HTML file to write; figures go to a folder beside it, named alike.
     """
@@ -310,9 +324,10 @@ def scores_page(
         "Scores",
         f"How near the predictions of {len(images)} test images are to what was measured.",
         [
-            table(shown, sortable=True),
+            table(shown, total=len(totals), sortable=True, sort_by={named[m]: both[m].tolist() for m in METRICS}),
             text(
-                "Means over images with 95% intervals (bootstrap over images, within structures). The published figure "
+                "Means over images with 95% intervals (bootstrap over images, within structures; none for fewer than "
+                "five images, and narrow where structures have few). The published figure "
                 "over all is the mean over images; the mean over structures gives rare structures the same weight. R² "
                 "of 1 is a perfect prediction, 0 is as good as predicting the image's mean everywhere. MSE and MAE are "
                 "of standardised intensities; SSIM and PSNR take the target's range as their peak, so they are not "
@@ -326,14 +341,14 @@ def scores_page(
                 "that differs from structure to structure.",
                 "Scores of each image and structure",
             ),
-            *beside_published(means, totals, config),
+            *beside_published(means, totals, images_from),
             heading("Every image"),
             table(listed, sortable=True),
         ],
     )
 
 
-def beside_published(means: pd.DataFrame, totals: pd.DataFrame, config: Mapping[str, Any]) -> list[Markup]:
+def beside_published(means: pd.DataFrame, totals: pd.DataFrame, images_from: str) -> list[Markup]:
     """The run's scores beside the paper's table 1; nothing unless all structures are the paper's."""
     if not set(means.structure) <= PUBLISHED_NAMES.keys():
         return []
@@ -343,15 +358,14 @@ def beside_published(means: pd.DataFrame, totals: pd.DataFrame, config: Mapping[
     if all_there:
         named = pd.concat([named, totals[totals.mean_over == "images"].assign(structure="all")])
     ours = named.set_index("structure")
-    archives = config["collection"]["archives"]
     parts = [heading("Beside the published scores")]
-    if archives.startswith(PUBLISHED_ARCHIVES) and all_there:
+    if images_from.startswith(PUBLISHED_ARCHIVES) and all_there:
         parts.append(text("The images are the published ones; see the overview for the settings of this run."))
     else:
         why = (
             "only some of the structures were used"
-            if archives.startswith(PUBLISHED_ARCHIVES)
-            else (f"they come from {archives}, not from the published collection")
+            if images_from.startswith(PUBLISHED_ARCHIVES)
+            else (f"they come from {images_from}, not from the published collection")
         )
         parts.append(
             note(
@@ -387,7 +401,7 @@ def published_table(ours: pd.Series, published: pd.DataFrame, metric: str) -> Ma
     return table(
         shown.reset_index(),
         {difference: lambda value: f"{value:+.4f}"},
-        total="all" in shown.index,
+        total=int("all" in shown.index),
         colours={difference: lambda row: _tint(better * row[difference])},
         strong={column: is_best(column) for column in rows},
     )
@@ -465,15 +479,15 @@ def composite_page(stack: str | Path, page: str | Path) -> None:
     )
 
 
-def compare_page(overall: Sequence[str | Path], benchmarks: str | Path, csv: str | Path, page: str | Path) -> None:
+def compare_page(overall: Sequence[str | Path], models: str | Path, csv: str | Path, page: str | Path) -> None:
     """Experiments and seeds side by side.
 
     Parameters
     ----------
     overall : sequence of path
         Scores of runs, `{experiment}/seed-{seed}/overall.csv`.
-    benchmarks : path
-        Folder of the jobs' benchmark files, for time and memory of the trainings.
+    models : path
+        Folder of models, whose histories tell the time and memory of their trainings.
     csv : path
         CSV file to write: a row a run.
     page : path
@@ -486,9 +500,10 @@ def compare_page(overall: Sequence[str | Path], benchmarks: str | Path, csv: str
         row: dict[str, Any] = {"experiment": experiment, "seed": seed, "images": int(scores.images)}
         for metric in METRICS:
             row |= {key: scores[key] for key in (metric, f"{metric}_low", f"{metric}_high")}
-        measured = Path(benchmarks) / "train_model" / experiment / f"seed-{seed}.tsv"
-        job = pd.read_csv(measured, sep="\t").iloc[-1] if measured.exists() else {"s": np.nan, "max_rss": np.nan}
-        row |= {"training_s": job["s"], "training_mib": pd.to_numeric(job["max_rss"], "coerce")}
+        history = Path(models) / experiment / f"seed-{seed}" / "history.csv"
+        known = history.exists()
+        epochs = pd.read_csv(history) if known else pd.DataFrame({"seconds": [np.nan], "peak_memory_mb": [np.nan]})
+        row |= {"training_s": epochs.seconds.sum(skipna=False), "training_mib": epochs.peak_memory_mb.max()}
         rows.append(row)
     runs = pd.DataFrame(rows).sort_values(["experiment", "seed"])
     write_table(runs, csv)
@@ -498,15 +513,18 @@ def compare_page(overall: Sequence[str | Path], benchmarks: str | Path, csv: str
         listed[_label(metric)] = [_with_interval(row, metric) for _, row in runs.iterrows()]
     listed["training"] = runs.training_s.map(lambda s: "" if pd.isna(s) else duration(s))
     listed["memory, MiB"] = runs.training_mib.map(lambda m: "" if pd.isna(m) else f"{m:,.0f}")
+    raw = {_label(metric): runs[metric].tolist() for metric in METRICS}
+    raw |= {"training": runs.training_s.tolist(), "memory, MiB": runs.training_mib.tolist()}
     write_page(
         page,
         "Experiments and seeds",
         "All runs whose scores are in this folder of results.",
         [
-            table(listed, sortable=True),
+            table(listed, sortable=True, sort_by=raw),
             text(
                 "Intervals are of the mean over test images (95%, bootstrap): how it would vary with other images of "
-                "the kind. Compare runs only if they were scored on the same images."
+                "the kind. Compare runs only if they were scored on the same images. The time is that of the training "
+                "steps."
             ),
             heading("R²"),
             figure(
@@ -555,6 +573,8 @@ def _with_interval(row: pd.Series, metric: str) -> str:
     digits = 2 if metric == "psnr" else 3
     if pd.isna(row[metric]):
         return "undefined"
+    if pd.isna(row[f"{metric}_low"]):
+        return f"{row[metric]:.{digits}f}"
     return f"{row[metric]:.{digits}f} ({row[f'{metric}_low']:.{digits}f} to {row[f'{metric}_high']:.{digits}f})"
 
 

@@ -6,6 +6,7 @@ it is. So a training that is killed and goes on continues the same run, without 
 
 import json
 import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -71,8 +72,14 @@ class WandbTracker(Tracker):
 
         self.memo = folder / "run.json"
         known = json.loads(self.memo.read_text()) if resumes and self.memo.exists() else {}
-        self.id, self.sent, self.step = known.get("id", secrets.token_hex(4)), known.get("sent", 0), 0
+        self.id, self.sent, self.step = (
+            known.get("id", secrets.token_hex(4)),
+            known.get("sent", 0),
+            known.get("step", 0),
+        )
         self.pictures = folder / "pictures"
+        if not resumes:
+            shutil.rmtree(self.pictures, ignore_errors=True)
         self.pictures.mkdir(parents=True, exist_ok=True)
         try:
             self.run = wandb.init(
@@ -85,6 +92,8 @@ class WandbTracker(Tracker):
                 config=settings,
                 settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
             )
+            # rows are drawn over this; wandb's own count of rows goes on by itself when a run is resumed
+            self.run.define_metric("*", step_metric="step")
         except wandb.Error as error:
             raise InputError(
                 f"Weights & Biases can't track this training ({error}); run `wandb login`, or set tracking.wandb to "
@@ -110,7 +119,7 @@ class WandbTracker(Tracker):
                 self._send(json.loads(line))
         self.sent = length
         with replacing(self.memo) as temporary:
-            temporary.write_text(json.dumps({"id": self.id, "sent": self.sent}))
+            temporary.write_text(json.dumps({"id": self.id, "sent": self.sent, "step": self.step}))
 
     def _send(self, event: dict[str, Any]) -> None:
         import wandb
@@ -118,11 +127,11 @@ class WandbTracker(Tracker):
         kind = event.pop("event")
         # an epoch's figures stand at its last step
         self.step = event.pop("step", self.step)
-        values: dict[str, Any] = {f"{kind}/{name}": value for name, value in event.items()}
+        values: dict[str, Any] = {"step": self.step, **{f"{kind}/{name}": value for name, value in event.items()}}
         picture = self.pictures / f"epoch-{event['epoch']:04d}.png"
-        if kind == "epoch" and picture.exists():
+        if "val_mse" in event and picture.exists():
             values["validation"] = wandb.Image(str(picture))
-        self.run.log(values, step=self.step)
+        self.run.log(values)
 
 
 def track(folder: Path, config: TrackingConfig, name: str, settings: dict[str, Any], resumes: bool) -> Tracker:

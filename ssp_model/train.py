@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
@@ -33,7 +32,7 @@ from ssp_model.dataset import Dataset
 from ssp_model.distributed import any_process, gather
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
-from ssp_model.hardware import choose_precision, device_name
+from ssp_model.hardware import choose_precision, device_name, free_memory
 from ssp_model.learner import Learner
 from ssp_model.metrics import squared_error
 from ssp_model.nn.repmode import STRIDE
@@ -474,7 +473,7 @@ def make_loader(
 
 def check_memory(train_set: Dataset, processes: int) -> None:
     """Refuse to keep a dataset in memory that is too small for it, once a process."""
-    wanted, free = train_set.image_bytes() * processes, psutil.virtual_memory().available
+    wanted, free = train_set.image_bytes() * processes, free_memory()
     if wanted > 0.8 * free:
         raise InputError(
             f"train.cache is memory, but the images of {train_set.path} take {wanted / 2**30:.1f} GiB, once for each "

@@ -16,6 +16,8 @@ from ssp_model.files import replacing
 from ssp_model.images import Image
 from ssp_model.pages import templates
 
+CLIPPED = (0.05, 99.95)
+"""Percentiles at which values are clipped."""
 MOST_VOXELS = 2**21
 """A larger image is shown binned in XY, so that a report with many viewers can still be sent around."""
 
@@ -35,8 +37,8 @@ def write_viewer(stack: str | Path, title: str, path: str | Path) -> None:
     volumes = [image.read(channel) for channel in range(3)]
     bins = max(int(np.ceil((volumes[0].size / MOST_VOXELS) ** 0.5)), 1)
     signal, target, prediction = (bin_xy(volume, bins) for volume in volumes)
-    signal_range = np.percentile(signal, [0.1, 99.9])
-    both = [np.percentile(volume, [0.1, 99.9]) for volume in (target, prediction)]
+    signal_range = np.percentile(signal, CLIPPED)
+    both = [np.percentile(volume, CLIPPED) for volume in (target, prediction)]
     fluorescence_range = np.array([min(low for low, _ in both), max(high for _, high in both)])
     ranges = (signal_range, fluorescence_range, fluorescence_range)
     stacked = np.stack([to_bytes(v, r) for v, r in zip((signal, target, prediction), ranges, strict=True)], axis=-1)
@@ -55,8 +57,8 @@ def write_viewer(stack: str | Path, title: str, path: str | Path) -> None:
     }
     shown = f" Shown binned {bins} x {bins} in XY." if bins > 1 else ""
     lead = (
-        "Target and prediction share one contrast; intensities are standardised, not counts. Values are rounded to 256 "
-        f"steps for this viewer.{shown}"
+        "Target and prediction share one contrast; intensities are standardised, not counts. For this viewer, values "
+        f"are rounded to 256 steps between the {CLIPPED[0]}% and the {CLIPPED[1]}% percentile and clipped there.{shown}"
     )
     html = templates.get_template("viewer.html.j2").render(title=title, lead=lead, data=data)
     with replacing(path) as temporary:

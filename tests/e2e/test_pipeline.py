@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -178,13 +179,22 @@ def test_another_model_on_other_images_is_evaluated_without_training(finished, t
     assert (tmp_path / "results/report/elsewhere/seed-0/viewers/tom20.html").exists()
 
 
-def test_compare_shows_all_runs(finished):
+def test_compare_shows_all_runs_and_makes_none_again(finished):
     folder, config, _ = finished
+    other = config | {"experiment": "other", "train": config["train"] | {"learning_rate": 0.5}}
+    scores = folder / "results/evaluation"
+    shutil.copytree(scores / "tiny", scores / "other")
+    for changed in (config, other):
+        plan = snakemake(folder, changed, "compare", "-n").said
+        assert "compare_page" in plan
+        assert "train_model" not in plan
+        assert "evaluate_structure" not in plan
     ran = snakemake(folder, config, "compare")
+    shutil.rmtree(scores / "other")
     assert ran.returncode == 0, ran.said
     runs = pd.read_csv(folder / "results/report/compare.csv")
-    assert runs[["experiment", "seed"]].to_numpy().tolist() == [["tiny", 0]]
-    assert runs.training_s[0] > 0
+    assert runs[["experiment", "seed"]].to_numpy().tolist() == [["other", 0], ["tiny", 0]]
+    assert runs.training_s[1] > 0
 
 
 def test_evaluate_command(finished, tmp_path):

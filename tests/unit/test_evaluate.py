@@ -9,10 +9,11 @@ import tifffile
 from ssp_model.checkpoint import ModelInfo, load_model, save_model
 from ssp_model.config import PredictConfig
 from ssp_model.errors import InputError
-from ssp_model.evaluate import evaluate_model, evaluate_structure, places, predict_composite, summarise
-from ssp_model.metrics import METRICS, score
+from ssp_model.evaluate import evaluate_model, evaluate_structure, predict_composite
+from ssp_model.metrics import score
 from ssp_model.nn import RepMode
 from ssp_model.predict import Windows, predict_volume
+from ssp_model.scores import METRICS, places, summarise
 
 WINDOWS = PredictConfig(patch=None, overlap=0.5, flips="")
 
@@ -81,6 +82,8 @@ def test_means_and_their_intervals(tmp_path):
     half = 1.96 * many.std() / 10
     assert structures.r2_low["many"] == pytest.approx(many.mean() - half, abs=0.1 * half)
     assert structures.r2_high["many"] == pytest.approx(many.mean() + half, abs=0.1 * half)
+    # two images say nothing of how much others would differ
+    assert np.isnan(structures.r2_low["few"])
     overall = pd.read_csv(outputs[2]).set_index("mean_over")
     assert overall.r2["images"] == pytest.approx(np.concatenate([many, few]).mean())
     assert overall.r2["structures"] == pytest.approx((many.mean() + 0.15) / 2)

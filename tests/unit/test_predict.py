@@ -3,13 +3,16 @@
 import h5py
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssp_model import ome_tiff
 from ssp_model.legacy import state_dict_from_published
 from ssp_model.metrics import score
 from ssp_model.nn import RepMode
+from ssp_model.ome_tiff import write_ome_tiff
 from ssp_model.patches import pad_to
 from ssp_model.predict import Windows, predict_volume, predict_windows, window_weights
 
@@ -115,3 +118,13 @@ def test_other_scores():
 def test_structural_similarity_of_thin_images(shape):
     target = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     assert score(target, target)["ssim"] == pytest.approx(1)
+
+
+def test_large_predictions_take_the_large_kind_of_tiff(tmp_path, monkeypatch):
+    image = np.zeros((2, 8, 8), np.float32)
+    for limit, is_big in ((2**32, False), (1000, True)):
+        monkeypatch.setattr(ome_tiff, "CLASSIC_TIFF", limit)
+        write_ome_tiff(tmp_path / "a.ome.tif", [image, image], ["a", "b"], None)
+        with tifffile.TiffFile(tmp_path / "a.ome.tif") as tiff:
+            assert tiff.is_bigtiff == is_big
+            assert tiff.series[0].shape == (2, 2, 8, 8)

@@ -58,3 +58,12 @@ def test_factors_follow_from_pixel_sizes():
     assert resize_factors((None, None, None), scale=SCALE) == SCALE
     with pytest.raises(InputError, match="no pixel size along Z"):
         resize_factors((None, 0.1, 0.1), voxel_size_um=SIZE)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float16])
+def test_standardising_is_in_float64_whatever_the_file_holds(dtype):
+    raw = np.random.default_rng(0).normal(20_000, 100, (3, 40, 50)).astype(dtype)
+    exact = raw.astype(np.float64)
+    standardised, removed = normalise(raw)
+    assert removed.std == pytest.approx(exact.std(), rel=1e-12)
+    np.testing.assert_allclose(standardised, (exact - exact.mean()) / exact.std(), atol=1e-6)

@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssp_model.evaluate import summarise
-from ssp_model.metrics import METRICS
 from ssp_model.ome_tiff import write_ome_tiff
 from ssp_model.pages import heading, note, table, text, write_page
 from ssp_model.report import PUBLISHED_ARCHIVES, PUBLISHED_NAMES, compare_page, scores_page
+from ssp_model.scores import METRICS, summarise
 from ssp_model.viewer import bin_xy, to_bytes, write_viewer
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -112,8 +111,10 @@ def test_viewer_fits_the_screen(open_page, stack, tmp_path, width):
 
 @needs_browser
 def test_tables_sort_by_a_click(open_page, tmp_path):
-    frame = pd.DataFrame({"name": ["b", "a", "all"], "score": [10.5, 9.5, 10.0]})
-    write_page(tmp_path / "page.html", "A page", "", [table(frame, total=True, sortable=True)])
+    frame = pd.DataFrame({"name": ["b", "a", "all"], "score": [10.5, 9.5, 10.0], "told": ["1 h", "42 s", "-"]})
+    write_page(
+        tmp_path / "page.html", "A page", "", [table(frame, total=1, sortable=True, sort_by={"told": [3600, 42, 0]})]
+    )
     page = open_page(tmp_path / "page.html", 400)
 
     def names():
@@ -123,6 +124,8 @@ def test_tables_sort_by_a_click(open_page, tmp_path):
     assert names() == ["b", "a", "all"]
     page.click("th:nth-child(2) button")
     assert names() == ["a", "b", "all"]
+    page.click("th:nth-child(3) button")
+    assert names() == ["b", "a", "all"]
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
@@ -150,7 +153,7 @@ def write_scores(folder, structures, values):
 
 def test_scores_stand_beside_the_published_ones(tmp_path):
     outputs = write_scores(tmp_path, sorted(PUBLISHED_NAMES), 0.3)
-    published = {"collection": {"archives": PUBLISHED_ARCHIVES + "{structure}.tar.gz"}}
+    published = PUBLISHED_ARCHIVES + "{structure}.tar.gz"
     scores_page(*outputs, published, tmp_path / "scores.html")
     html = (tmp_path / "scores.html").read_text()
     assert "Beside the published scores" in html
@@ -160,7 +163,7 @@ def test_scores_stand_beside_the_published_ones(tmp_path):
     assert "0.4735" in html
     assert re.search(r'<b class="best">0\.\d+</b></td><td class="" data-value="-', html)
 
-    scores_page(*outputs, {"collection": {"archives": "mine/{structure}.tar.gz"}}, tmp_path / "mine.html")
+    scores_page(*outputs, "mine/{structure}.tar.gz", tmp_path / "mine.html")
     assert "they come from mine/{structure}.tar.gz" in (tmp_path / "mine.html").read_text()
     outputs = write_scores(tmp_path / "other", ["golgi"], 0.3)
     scores_page(*outputs, published, tmp_path / "golgi.html")
@@ -174,10 +177,10 @@ def test_experiments_are_told_apart_only_beyond_the_spread(tmp_path):
         for name, values in runs.items()
         for seed, value in enumerate(values)
     ]
-    benchmark = tmp_path / "benchmarks/train_model/a/seed-0.tsv"
-    benchmark.parent.mkdir(parents=True)
-    benchmark.write_text("s\tmax_rss\n3725.0\t2048.0\n")
-    compare_page(paths, tmp_path / "benchmarks", tmp_path / "compare.csv", tmp_path / "compare.html")
+    history = tmp_path / "models/a/seed-0/history.csv"
+    history.parent.mkdir(parents=True)
+    history.write_text("epoch,seconds,peak_memory_mb\n1,3600,1024\n2,125,2048\n")
+    compare_page(paths, tmp_path / "models", tmp_path / "compare.csv", tmp_path / "compare.html")
     html = (tmp_path / "compare.html").read_text()
     verdicts = dict(re.findall(r">(\w+ − \w+)</td>.*?>((?:beyond|within|can)[^<]*)</td>", html))
     assert verdicts["a − b"] == "beyond the spread"

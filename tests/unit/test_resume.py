@@ -17,6 +17,7 @@ from ssp_model import state as state_module
 from ssp_model import train as train_module
 from ssp_model.config import ModelConfig, TrackingConfig, TrainConfig
 from ssp_model.errors import InputError
+from ssp_model.events import EventLog
 from ssp_model.files import replacing
 from ssp_model.patches import RandomCrops
 from ssp_model.train import TrainFiles, train_model
@@ -214,3 +215,19 @@ def test_options(datasets, tmp_path, config):
     assert sorted(path.name for path in files.state.iterdir()) == [
         f"epoch-{epoch:04d}.safetensors" for epoch in range(2, len(history) + 1, 2)
     ]
+
+
+def test_event_log_is_cut_back_cleanly(tmp_path):
+    log = EventLog(tmp_path / "events.jsonl")
+    log.start(0)
+    log.write({"step": 1})
+    kept = log.flush()
+    log.write({"step": 2})
+    log.close()
+    for _ in range(2):
+        # taken up, and stopped again before anything is written
+        log = EventLog(tmp_path / "events.jsonl")
+        log.start(kept)
+        assert log.flush() == kept
+        log.close()
+    assert (tmp_path / "events.jsonl").read_text() == '{"step": 1}\n'

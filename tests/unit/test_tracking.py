@@ -83,10 +83,11 @@ def test_a_stopped_training_goes_on_in_the_same_run(datasets, tmp_path, train_co
     sent = [row for part in parts for row in part]
     events = [json.loads(line) for line in files.events.read_text().splitlines()]
     steps = [(event["step"], event["mse"]) for event in events if event["event"] == "step"]
-    assert [(row["_step"], row["step/mse"]) for row in sent if "step/mse" in row] == steps
-    epochs = [(event["epoch"], event["val_mse"]) for event in events if event["event"] == "epoch"]
-    assert [(row["epoch/epoch"], row["epoch/val_mse"]) for row in sent if "epoch/val_mse" in row] == epochs
-    assert {"epoch/learning_rate", "epoch/crops_per_s", "epoch/peak_memory_mb", "epoch/train_mse_zo1"} <= set(sent[1])
+    assert [(row["step"], row["step/mse"]) for row in sent if "step/mse" in row] == steps
+    # two steps an epoch
+    epochs = [(2 * event["epoch"], event["epoch"], event["val_mse"]) for event in events if event["event"] == "epoch"]
+    assert [(row["step"], row["epoch/epoch"], row["epoch/val_mse"]) for row in sent if "epoch/val_mse" in row] == epochs
+    assert {"epoch/learning_rate", "epoch/crops_per_s", "epoch/peak_memory_mb", "epoch/train_mse_zo1"} <= set(sent[2])
     assert len([row for row in sent if any(key.startswith("validation") for key in row)]) == 3
     assert sorted(path.name for path in (tmp_path / "wandb/pictures").iterdir()) == [
         f"epoch-{epoch:04d}.png" for epoch in (1, 2, 3)
@@ -95,7 +96,8 @@ def test_a_stopped_training_goes_on_in_the_same_run(datasets, tmp_path, train_co
 
 def test_a_new_training_is_a_new_run(datasets, tmp_path, train_config):
     ids = []
-    for _ in range(2):
-        files = train(datasets, tmp_path, train_config.model_copy(update={"epochs": 1}))
+    for epochs in (2, 1):
+        files = train(datasets, tmp_path, train_config.model_copy(update={"epochs": epochs, "validate_every": 2}))
         ids.append(json.loads((files.tracking / "run.json").read_text())["id"])
     assert ids[0] != ids[1]
+    assert sorted(path.name for path in (files.tracking / "pictures").iterdir()) == ["epoch-0001.png"]

@@ -1,7 +1,5 @@
 """Training and evaluation on a tiny dataset."""
 
-from types import SimpleNamespace
-
 import pandas as pd
 import pytest
 import torch
@@ -69,7 +67,7 @@ def test_images_in_memory_give_the_same_training(datasets, tmp_path, train_confi
 
 
 def test_images_that_do_not_fit_in_memory(datasets, tmp_path, train_config, monkeypatch):
-    monkeypatch.setattr(train_module.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**10))
+    monkeypatch.setattr(train_module, "free_memory", lambda: 2**10)
     with pytest.raises(InputError, match=r"the images of .*train.h5 take 0.0 GiB, once for each of 1 processes, and"):
         train(datasets, tmp_path, train_config.model_copy(update={"cache": "memory"}))
 

@@ -6,4 +6,4 @@ from ssp_model.report import scores_page
 if __name__ == "__main__":
     log_to(snakemake.log[0])
     tables = (snakemake.input.per_image, snakemake.input.per_structure, snakemake.input.overall)
-    scores_page(*tables, snakemake.params.config, snakemake.output.page)
+    scores_page(*tables, snakemake.params.images, snakemake.output.page)
