@@ -6,7 +6,7 @@ python benchmarks/convert.py --shape 32 256 256
 
 import argparse
 import multiprocessing
-import resource
+import os
 import tempfile
 import time
 from functools import partial
@@ -14,9 +14,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from bioio import BioImage
 from scipy import ndimage
+from tables import show
 
+from ssp_model.hardware import process_peak_memory_mb
 from ssp_model.preprocess import resize_factors
 from ssp_model.simulate import SimulationConfig, simulate_image, write_czi
 from ssp_model.volumes import ImageJob, convert_image
@@ -52,7 +55,7 @@ def measure(way: str, path: Path, answer: Connection) -> None:
     run(path)
     started = time.perf_counter()
     run(path)
-    answer.send((time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10))
+    answer.send((time.perf_counter() - started, process_peak_memory_mb()))
 
 
 def main() -> None:
@@ -61,7 +64,7 @@ def main() -> None:
     parser.add_argument("--shape", type=int, nargs=3, default=[50, 624, 924])
     arguments = parser.parse_args()
     spawn = multiprocessing.get_context("spawn")
-    seconds = {}
+    seconds, rows = {}, []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.czi"
         process = spawn.Process(target=simulate, args=(path, tuple(arguments.shape)))
@@ -73,8 +76,10 @@ def main() -> None:
             process.start()
             seconds[way], memory_mb = heard.recv()
             process.join()
-            ratio = seconds["straightforward"] / seconds[way]
-            print(f"{way:16} {seconds[way]:7.2f} s   {ratio:5.1f}x   peak memory {memory_mb:6.0f} MiB")
+            times_faster = seconds["straightforward"] / seconds[way]
+            rows.append({"way": way, "s": seconds[way], "times faster": times_faster, "peak MiB": memory_mb})
+    size = "x".join(map(str, arguments.shape))
+    show("convert", f"one image of {size}, seven channels, {os.cpu_count()} cores", pd.DataFrame(rows))
 
 
 if __name__ == "__main__":

@@ -116,6 +116,17 @@ def evaluate(
 
 
 @typer_app.command()
+def view(
+    stack: Annotated[Path, typer.Argument(help="An OME-TIFF of the evaluation: signal, target, prediction.")],
+    page: Annotated[Path, typer.Argument(help="The HTML file to write.")],
+) -> None:
+    """Make a volume viewer of one scored image, to open in a browser."""
+    from ssp_model.viewer import write_viewer
+
+    write_viewer(stack, stack.name, page)
+
+
+@typer_app.command()
 def info(model: Annotated[Path, typer.Argument(help="A model.safetensors.")]) -> None:
     """Show what a model file says of its model."""
     from dataclasses import asdict

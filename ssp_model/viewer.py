@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image as PilImage
 
+from ssp_model.errors import InputError
 from ssp_model.files import replacing
 from ssp_model.images import Image
 from ssp_model.pages import templates
@@ -32,8 +33,21 @@ def write_viewer(stack: str | Path, title: str, path: str | Path) -> None:
     title : str
     path : path
         HTML file to write.
+
+    Raises
+    ------
+    InputError
+        The file can't be read, or holds something else.
     """
-    image = Image(stack)
+    try:
+        image = Image(stack)
+    except InputError as error:
+        raise InputError(f"{stack} {error}.") from None
+    if image.channels != 3:
+        raise InputError(
+            f"{stack} has {image.channels} channels; wanted are three, signal, target and prediction, as the "
+            "evaluation writes them."
+        )
     volumes = [image.read(channel) for channel in range(3)]
     bins = max(int(np.ceil((volumes[0].size / MOST_VOXELS) ** 0.5)), 1)
     signal, target, prediction = (bin_xy(volume, bins) for volume in volumes)

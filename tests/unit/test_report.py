@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ssp_model.errors import InputError
 from ssp_model.ome_tiff import write_ome_tiff
 from ssp_model.pages import heading, note, table, text, write_page
 from ssp_model.report import PUBLISHED_ARCHIVES, PUBLISHED_NAMES, compare_page, scores_page
@@ -188,6 +189,16 @@ def test_experiments_are_told_apart_only_beyond_the_spread(tmp_path):
     assert verdicts["a − once"].startswith("can")
     assert "1 h 02 min" in html
     assert len(pd.read_csv(tmp_path / "compare.csv")) == 7
+
+
+def test_viewer_of_something_else_is_refused(stack, tmp_path):
+    write_ome_tiff(tmp_path / "two.ome.tif", [np.ones((2, 8, 8), np.float32)] * 2, ["a", "b"], None)
+    with pytest.raises(InputError, match=r"two.ome.tif has 2 channels; wanted are three"):
+        write_viewer(tmp_path / "two.ome.tif", "", tmp_path / "viewer.html")
+    (tmp_path / "no.ome.tif").write_text("no image")
+    with pytest.raises(InputError, match=r"no.ome.tif can't be read as an image"):
+        write_viewer(tmp_path / "no.ome.tif", "", tmp_path / "viewer.html")
+    assert not (tmp_path / "viewer.html").exists()
 
 
 def test_bytes_and_bins_of_the_viewer():

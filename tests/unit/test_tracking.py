@@ -10,6 +10,8 @@ from wandb.proto import wandb_internal_pb2
 
 from ssp_model import train as train_module
 from ssp_model.config import ModelConfig, TrackingConfig
+from ssp_model.errors import InputError
+from ssp_model.tracking import track
 from ssp_model.train import TrainFiles, train_model
 from tests.unit.conftest import WINDOWS
 
@@ -101,3 +103,12 @@ def test_a_new_training_is_a_new_run(datasets, tmp_path, train_config):
         ids.append(json.loads((files.tracking / "run.json").read_text())["id"])
     assert ids[0] != ids[1]
     assert sorted(path.name for path in (files.tracking / "pictures").iterdir()) == ["epoch-0001.png"]
+
+
+def test_online_without_a_login_is_told_plainly(datasets, tmp_path, train_config, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    online = OFFLINE.model_copy(update={"wandb": "online"})
+    with pytest.raises(InputError, match="can't track this training .*run `wandb login`, or set tracking.wandb to"):
+        track(tmp_path / "wandb", online, "run-0", {}, resumes=False)
