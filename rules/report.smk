@@ -123,7 +123,8 @@ rule scores_page:
         mem_mb=1000,
         runtime=10,
     params:
-        images=CONFIG.evaluate.test_set or CONFIG.collection.archives,
+        # a function, as its {structure} is no wildcard
+        images=lambda wildcards: CONFIG.evaluate.test_set or CONFIG.collection.archives,
         code=source_digest("report"),
     message:
         "Show the scores of {wildcards.experiment}, seed {wildcards.seed}"
