@@ -1,12 +1,13 @@
 """Train a model and keep the best."""
 
-from pathlib import Path
-
-from ssp_model.config import ModelConfig, PredictConfig, TrackingConfig, TrainConfig
-from ssp_model.log import log_to
-from ssp_model.train import TrainFiles, train_model
-
 if __name__ == "__main__":
+    # here, as the processes that read crops import this file too and need none of it
+    from pathlib import Path
+
+    from ssp_model.config import ModelConfig, PredictConfig, TrackingConfig, TrainConfig
+    from ssp_model.log import log_to
+    from ssp_model.train import TrainFiles, train_model
+
     log_to(snakemake.log[0])
     paths = {**snakemake.input, **snakemake.output, "state": snakemake.params.state}
     model = Path(snakemake.output.model)
