@@ -67,7 +67,10 @@ def normalise(raw: np.ndarray) -> tuple[np.ndarray, Statistics]:
         The image is constant, or holds a value that is not a number.
     """
     removed = statistics(raw)
-    return np.stack(list(standardise(raw, removed))), removed
+    standardised = np.empty(raw.shape, np.float32)
+    for out, plane in zip(standardised, standardise(raw, removed), strict=True):
+        out[:] = plane
+    return standardised, removed
 
 
 @lru_cache(maxsize=32)
