@@ -33,7 +33,7 @@ from ssp_model.hardware import choose_precision, device_name, make_fabric, proce
 from ssp_model.metrics import score
 from ssp_model.nn import RepMode
 from ssp_model.nn.mode_conv import TaskGroups, convolve
-from ssp_model.predict import Windows, predict_volume, window_weights
+from ssp_model.predict import Windows, predict_volume, specialised, window_weights
 
 
 class MergingForEachBatch(MergingForEachSample):
@@ -96,16 +96,12 @@ def speed(arguments: argparse.Namespace) -> None:
         signals, targets, tasks = [np.random.default_rng(0).normal(size=arguments.shape).astype(np.float32)], [], [0]
     windows = Windows(patch)
     plain = fresh(arguments.model, arguments.width, device)
-
-    def specialised(task: int) -> nn.Module:
-        return plain.specialise(task).to(memory_format=torch.channels_last_3d)
-
     merging = Published(fresh(arguments.model, arguments.width, device), 0)
     ways = {
         "published way, float32": lambda signal, task: published(merging, signal, patch),
-        "specialised, float32": lambda signal, task: predict_volume(specialised(task), signal, windows),
+        "specialised, float32": lambda signal, task: predict_volume(specialised(plain, task), signal, windows),
         f"specialised, {choose_precision()}": lambda signal, task: predict_volume(
-            specialised(task), signal, windows, fast.autocast
+            specialised(plain, task), signal, windows, fast.autocast
         ),
     }
     seconds: dict[str, list[float]] = {way: [] for way in ways}
@@ -149,8 +145,7 @@ def overlaps(arguments: argparse.Namespace) -> None:
         for way, windows in (ways | {"whole volume": Windows(whole, 0.0)}).items():
             scores, elapsed = [], 0.0
             for sample in dataset.index.index:
-                network = model.specialise(dataset.index.task_number[sample])
-                network = network.to(memory_format=torch.channels_last_3d)
+                network = specialised(model, dataset.index.task_number[sample])
                 signal = dataset.signal(sample)[()]
                 started = time.perf_counter()
                 predicted = np.asarray(predict_volume(network, signal, windows, fabric.autocast))
@@ -181,7 +176,7 @@ def draw_overlaps(frame: pd.DataFrame) -> None:
 def peak_memory(shape: tuple[int, int, int]) -> tuple[float, float]:
     """Peak memory in MiB and seconds of predicting an image from a file into a file, in a process of its own."""
     torch.set_num_threads(os.cpu_count() or 1)
-    network = RepMode(1, 1).eval().specialise(0).to(memory_format=torch.channels_last_3d)
+    network = specialised(RepMode(1, 1).eval(), 0)
     fabric = make_fabric("auto")
     with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "volumes.h5", "w") as file:
         signal = file.create_dataset("signal", shape, np.float32)

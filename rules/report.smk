@@ -233,7 +233,7 @@ rule compare_page:
         runtime=10,
     params:
         models="results/models",
-        code=source_digest("report"),
+        code=source_digest("compare"),
     message:
         "Compare experiments and seeds"
     script:

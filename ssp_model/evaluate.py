@@ -17,7 +17,7 @@ from ssp_model.hardware import make_fabric
 from ssp_model.log import progress
 from ssp_model.metrics import score
 from ssp_model.ome_tiff import write_ome_tiff
-from ssp_model.predict import Windows, predict_dataset, predict_volume
+from ssp_model.predict import Windows, predict_dataset, predict_volume, specialised
 from ssp_model.scores import places, read_scores, summarise
 
 logger = logging.getLogger(__name__)
@@ -145,9 +145,9 @@ def predict_composite(
         of_median = (dataset.index.task == median.structure) & (dataset.index.path_czi == median.path_czi)
         signal = dataset.signal(dataset.index.index[of_median][0])[()]
         channels = [signal]
+        windows = Windows.of(info.patch, predict_config)
         for task in range(len(info.structures)):
-            network = model.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-            predicted = predict_volume(network, signal, Windows.of(info.patch, predict_config), fabric.autocast)
+            predicted = predict_volume(specialised(model, task), signal, windows, fabric.autocast)
             channels.append(np.asarray(predicted))
             advance(1)
         write_ome_tiff(output, channels, ["transmitted light", *info.structures], dataset.voxel_size_um)

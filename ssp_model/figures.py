@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ssp_model.files import replacing
 from ssp_model.images import Image
+from ssp_model.scores import SCORE_TITLES
 
 EXPERT_LABELS = ("5³ conv", "3³ conv", "1³ conv", "3³ mean", "5³ mean")
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#666666"
@@ -133,16 +134,6 @@ def plot_gates(gates: Mapping[str, np.ndarray], structures: Sequence[str], path:
     save(figure, path)
 
 
-SCORE_TITLES = {
-    "r2": "R² (higher is better)",
-    "mse": "MSE (lower is better)",
-    "mae": "MAE (lower is better)",
-    "pearson": "Pearson r (higher is better)",
-    "ssim": "SSIM (higher is better)",
-    "psnr": "PSNR in dB (higher is better)",
-}
-
-
 def plot_scores(images: pd.DataFrame, means: pd.DataFrame, path: str | Path) -> None:
     """Each structure's scores: a dot an image, a bar at their mean with its 95% interval.
 
@@ -160,9 +151,7 @@ def plot_scores(images: pd.DataFrame, means: pd.DataFrame, path: str | Path) -> 
     for axes, (metric, title) in zip(grid.flat, SCORE_TITLES.items(), strict=True):
         for row, structure in enumerate(order):
             values = images[metric][images.structure == structure]
-            # images of a like score would hide each other
-            spread = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else [0.0]
-            axes.plot(values, row + np.asarray(spread), "o", color=BLUE, alpha=0.6, ms=4.5, mew=0)
+            axes.plot(values, row + apart(len(values), 0.22), "o", color=BLUE, alpha=0.6, ms=4.5, mew=0)
             low, high = means[f"{metric}_low"][structure], means[f"{metric}_high"][structure]
             axes.plot([low, high], [row, row], color=ORANGE, lw=2)
             axes.plot([means[metric][structure]] * 2, [row - 0.32, row + 0.32], color=ORANGE, lw=2.5)
@@ -181,9 +170,15 @@ def plot_runs(runs: pd.DataFrame, path: str | Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 1.2 + 0.5 * len(experiments)), layout="constrained")
     for row, name in enumerate(experiments):
         of = runs[runs.experiment == name]
-        at = row + (np.linspace(-0.2, 0.2, len(of)) if len(of) > 1 else np.zeros(1))
         axes.errorbar(
-            of.r2, at, xerr=[of.r2 - of.r2_low, of.r2_high - of.r2], fmt="o", color=BLUE, ms=4, lw=1, alpha=0.8
+            of.r2,
+            row + apart(len(of), 0.2),
+            xerr=[of.r2 - of.r2_low, of.r2_high - of.r2],
+            fmt="o",
+            color=BLUE,
+            ms=4,
+            lw=1,
+            alpha=0.8,
         )
         axes.plot([of.r2.mean()] * 2, [row - 0.33, row + 0.33], color=ORANGE, lw=2.5)
     axes.set_yticks(range(len(experiments)), experiments)
@@ -364,10 +359,9 @@ def plot_intensities(index: pd.DataFrame, path: str | Path) -> None:
     for axes, role, title in ((panels[0], "signal", "Transmitted light"), (panels[1], "target", "Fluorescence target")):
         for row, structure in enumerate(structures):
             images = index[index.task == structure]
-            spread = np.linspace(-0.25, 0.25, len(images)) if len(images) > 1 else np.zeros(1)
             axes.errorbar(
                 images[f"{role}_mean"],
-                row + spread,
+                row + apart(len(images), 0.25),
                 xerr=images[f"{role}_std"],
                 fmt="o",
                 ms=3,
@@ -396,6 +390,11 @@ def plot_validation(images: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarra
         for panel, title in zip(row, ("transmitted light", "target", "prediction"), strict=True):
             panel.set(title=title if row is axes[0] else "", xticks=[], yticks=[])
     save(figure, path, suffixes=(".png",))
+
+
+def apart(count: int, reach: float) -> np.ndarray:
+    """Where dots of one row stand, from its middle: side by side, as dots of like values would hide each other."""
+    return np.linspace(-reach, reach, count) if count > 1 else np.zeros(1)
 
 
 def focus(target: np.ndarray) -> tuple[int, int, int]:

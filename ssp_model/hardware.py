@@ -22,10 +22,15 @@ def choose_precision(wanted: str = "auto") -> Precision:
     return "bf16-mixed" if has_units else "32-true"
 
 
-def make_fabric(precision: str) -> Fabric:
-    """The device to predict on, and its arithmetic."""
-    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    return Fabric(accelerator=accelerator, devices=1, precision=choose_precision(precision))
+def make_fabric(precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
+    """The device to compute on, its arithmetic (by the name in the configuration), and how many processes share it."""
+    return Fabric(
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if devices * nodes > 1 else "auto",
+        precision=choose_precision(precision),
+    )
 
 
 def device_name() -> str:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ssp_model.config import PredictConfig
 from ssp_model.dataset import Dataset
 from ssp_model.nn import RepMode
+from ssp_model.nn.unet import UNet
 from ssp_model.patches import pad_to
 
 Autocast = Callable[[], AbstractContextManager[object]]
@@ -173,12 +174,17 @@ def predict_windows(network: nn.Module, windows: Tensor, autocast: Autocast | No
     return (torch.stack(predictions).mean(0) if axes else predictions[0]).cpu()
 
 
+def specialised(model: RepMode, task: int) -> UNet:
+    """The network that predicts one task, laid out in memory as convolutions are fastest."""
+    return model.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+
 def windows_at_once(network: nn.Module, patch: Sequence[int]) -> int:
     """How many windows fit in the memory at hand."""
     parameter = next(network.parameters())
     free = torch.cuda.mem_get_info(parameter.device)[0] / 2 if parameter.is_cuda else MEMORY_ON_CPU
     # of the first level's channels about eight copies live at a time: signal, skip, what the decoder joins
-    a_window = 8 * max(len(parameter), 1) * int(np.prod(patch)) * 4
+    a_window = 8 * len(parameter) * int(np.prod(patch)) * 4
     return int(min(max(free // a_window, 1), 32))
 
 
@@ -203,6 +209,6 @@ def predict_dataset(
     """
     tasks = dataset.index.task_number if samples is None else dataset.index.task_number[list(samples)]
     for task in sorted(tasks.unique()):
-        network = model.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        network = specialised(model, task)
         for sample in tasks.index[tasks == task]:
             yield sample, np.asarray(predict_volume(network, dataset.signal(sample), windows, autocast))

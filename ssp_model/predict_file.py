@@ -20,7 +20,7 @@ from ssp_model.hardware import make_fabric
 from ssp_model.images import Image
 from ssp_model.log import progress
 from ssp_model.ome_tiff import write_ome_tiff
-from ssp_model.predict import Windows, predict_volume
+from ssp_model.predict import Windows, predict_volume, specialised
 from ssp_model.preprocess import resize_factors, resize_matrix, resize_planes, standardise, statistics
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def predict_file(
         windows = Windows.of(info.patch, config)
         with progress(f"predict {image_path}", voxels, "voxels") as advance:
             for structure, task in tasks.items():
-                network = model.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+                network = specialised(model, task)
                 predicted = file.create_dataset(f"prediction/{structure}", signal.shape, np.float32)
                 predict_volume(network, signal, windows, fabric.autocast, predicted, advance)
                 channels.append(predicted)

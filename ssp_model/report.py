@@ -1,52 +1,28 @@
 """The report's pages: what was run, the data, the training, the scores, pictures of predictions."""
 
-from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
-from itertools import combinations
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from ssp_model.dataset import Dataset, in_um
 from ssp_model.figures import (
-    SCORE_TITLES,
     plot_composite,
     plot_gates,
     plot_history,
     plot_inputs,
     plot_intensities,
     plot_prediction,
-    plot_runs,
     plot_scores,
     plot_speed,
 )
-from ssp_model.files import write_table
 from ssp_model.log import duration
-from ssp_model.pages import figure, heading, note, table, text, write_page
-from ssp_model.scores import METRICS, read_scores
+from ssp_model.pages import figure, heading, table, text, write_page
+from ssp_model.published import beside_published
+from ssp_model.scores import METRICS, label, read_scores, with_interval
 from ssp_model.viewer import write_viewer
-
-PUBLISHED_ARCHIVES = (
-    "https://s3-us-west-2.amazonaws.com/downloads.allencell.org/publication-data/label-free-prediction/"
-)
-PUBLISHED_NAMES = {
-    "alpha_tubulin": "microtubule",
-    "beta_actin": "actin_filament",
-    "desmoplakin": "desmosome",
-    "dna": "dna",
-    "fibrillarin": "nucleolus",
-    "lamin_b1": "nuclear_envelope",
-    "membrane_caax_63x": "cell_membrane",
-    "myosin_iib": "actomyosin_bundle",
-    "sec61_beta": "endoplasmic_reticulum",
-    "st6gal1": "golgi_apparatus",
-    "tom20": "mitochondria",
-    "zo1": "tight_junction",
-}
-"""Structures of the Allen collection, as the paper calls them."""
 
 STANDARDISED = (
     "Intensities are standardised (each raw image has mean 0 and standard deviation 1): a prediction shows where a "
@@ -83,8 +59,8 @@ def overview_page(
     facts = {
         "experiment": config["experiment"],
         "structures": f"{len(structures)}: {', '.join(structures)}",
-        "images from": config["evaluate"]["test_set"] or config["collection"]["archives"],
-        "model": config["evaluate"]["model"] or f"RepMode of width {config['model']['width']}",
+        "images from": evaluated["test_set"] or config["collection"]["archives"],
+        "model": evaluated["model"] or f"RepMode of width {config['model']['width']}",
         "training": f"{train['epochs']} epochs, patch {_size(train['patch'])}, batches of {train['batch_size']}, "
         f"learning rate {train['learning_rate']:g} ({train['schedule']})"
         if own_model
@@ -96,7 +72,7 @@ def overview_page(
     of_images = scores[scores.mean_over == "images"]
     shown = pd.DataFrame({"seed": of_images.seed, "test images": of_images.images})
     for metric in METRICS:
-        shown[_label(metric)] = [_with_interval(row, metric) for _, row in of_images.iterrows()]
+        shown[label(metric)] = [with_interval(row, metric) for _, row in of_images.iterrows()]
     parts = [
         table(pd.DataFrame({"what": facts.keys(), "this run": facts.values()})),
         heading("Result"),
@@ -114,7 +90,7 @@ def overview_page(
     ]
     if len(shown) > 1:
         spread = ", ".join(
-            f"{_label(metric)} {of_images[metric].mean():.4f} ± {of_images[metric].std():.4f}" for metric in METRICS
+            f"{label(metric)} {of_images[metric].mean():.4f} ± {of_images[metric].std():.4f}" for metric in METRICS
         )
         parts.append(text(f"Over {len(shown)} seeds, mean ± standard deviation: {spread}."))
     parts += [heading("Images left out"), *left_out_table(left_out)]
@@ -312,12 +288,12 @@ def scores_page(
     folder = Path(page).with_suffix("")
     images, means, totals = read_scores(per_image), pd.read_csv(per_structure), pd.read_csv(overall)
     plot_scores(images, means, folder / "scores.png")
-    named = {metric: _label(metric) for metric in METRICS}
+    named = {metric: label(metric) for metric in METRICS}
     totals["structure"] = "all, mean over " + totals.mean_over
     both = pd.concat([means, totals])
     shown = pd.DataFrame({"structure": both.structure, "images": both.images.astype(int)})
     for metric in METRICS:
-        shown[named[metric]] = [_with_interval(row, metric) for _, row in both.iterrows()]
+        shown[named[metric]] = [with_interval(row, metric) for _, row in both.iterrows()]
     listed = images[["structure", "path_czi", *METRICS]].rename(columns={"path_czi": "image", **named})
     write_page(
         page,
@@ -345,65 +321,6 @@ def scores_page(
             heading("Every image"),
             table(listed, sortable=True),
         ],
-    )
-
-
-def beside_published(means: pd.DataFrame, totals: pd.DataFrame, images_from: str) -> list[Markup]:
-    """The run's scores beside the paper's table 1; nothing unless all structures are the paper's."""
-    if not set(means.structure) <= PUBLISHED_NAMES.keys():
-        return []
-    published = pd.read_csv(files("ssp_model") / "data/repmode_table1.tsv", sep="\t")
-    named = means.assign(structure=means.structure.map(PUBLISHED_NAMES))
-    all_there = len(means) == len(PUBLISHED_NAMES)
-    if all_there:
-        named = pd.concat([named, totals[totals.mean_over == "images"].assign(structure="all")])
-    ours = named.set_index("structure")
-    parts = [heading("Beside the published scores")]
-    if images_from.startswith(PUBLISHED_ARCHIVES) and all_there:
-        parts.append(text("The images are the published ones; see the overview for the settings of this run."))
-    else:
-        why = (
-            "only some of the structures were used"
-            if images_from.startswith(PUBLISHED_ARCHIVES)
-            else (f"they come from {images_from}, not from the published collection")
-        )
-        parts.append(
-            note(
-                f"The images of this run are not those of the paper: {why}. The numbers stand side by side for "
-                "orientation; a difference says nothing about which method is better."
-            )
-        )
-    for metric in ("mse", "mae", "r2"):
-        parts += [heading(SCORE_TITLES[metric], 3), published_table(ours[metric], published, metric)]
-    parts.append(
-        text(
-            "Table 1 of the paper (arXiv 2212.10066). The best of a row is bold; blue means that this run is better "
-            "than the published RepMode, orange that it is worse, the stronger the more."
-        )
-    )
-    return parts
-
-
-def published_table(ours: pd.Series, published: pd.DataFrame, metric: str) -> Markup:
-    """A metric of this run, by structure as the paper names them, beside the published methods."""
-    rows = published.pivot(index="structure", columns="method", values=metric.upper())
-    rows = rows[list(published.method.unique())].loc[ours.index]
-    rows.insert(0, "this run", ours)
-    best = rows.max(axis=1) if metric == "r2" else rows.min(axis=1)
-    better = 1 if metric == "r2" else -1
-    difference = "this run − RepMode"
-    shown = rows.copy()
-    shown.insert(1, difference, rows["this run"] - rows["RepMode"])
-
-    def is_best(column: str) -> Callable[[pd.Series], bool]:
-        return lambda row: bool(row[column] == best[row.structure])
-
-    return table(
-        shown.reset_index(),
-        {difference: lambda value: f"{value:+.4f}"},
-        total=int("all" in shown.index),
-        colours={difference: lambda row: _tint(better * row[difference])},
-        strong={column: is_best(column) for column in rows},
     )
 
 
@@ -479,107 +396,5 @@ def composite_page(stack: str | Path, page: str | Path) -> None:
     )
 
 
-def compare_page(overall: Sequence[str | Path], models: str | Path, csv: str | Path, page: str | Path) -> None:
-    """Experiments and seeds side by side.
-
-    Parameters
-    ----------
-    overall : sequence of path
-        Scores of runs, `{experiment}/seed-{seed}/overall.csv`.
-    models : path
-        Folder of models, whose histories tell the time and memory of their trainings.
-    csv : path
-        CSV file to write: a row a run.
-    page : path
-        HTML file to write; figures go to a folder beside it, named alike.
-    """
-    rows = []
-    for path in map(Path, overall):
-        experiment, seed = path.parts[-3], int(path.parts[-2].removeprefix("seed-"))
-        scores = pd.read_csv(path).set_index("mean_over").loc["images"]
-        row: dict[str, Any] = {"experiment": experiment, "seed": seed, "images": int(scores.images)}
-        for metric in METRICS:
-            row |= {key: scores[key] for key in (metric, f"{metric}_low", f"{metric}_high")}
-        history = Path(models) / experiment / f"seed-{seed}" / "history.csv"
-        known = history.exists()
-        epochs = pd.read_csv(history) if known else pd.DataFrame({"seconds": [np.nan], "peak_memory_mb": [np.nan]})
-        row |= {"training_s": epochs.seconds.sum(skipna=False), "training_mib": epochs.peak_memory_mb.max()}
-        rows.append(row)
-    runs = pd.DataFrame(rows).sort_values(["experiment", "seed"])
-    write_table(runs, csv)
-    plot_runs(runs, Path(page).with_suffix("") / "runs.png")
-    listed = pd.DataFrame({"experiment": runs.experiment, "seed": runs.seed, "images": runs.images})
-    for metric in METRICS:
-        listed[_label(metric)] = [_with_interval(row, metric) for _, row in runs.iterrows()]
-    listed["training"] = runs.training_s.map(lambda s: "" if pd.isna(s) else duration(s))
-    listed["memory, MiB"] = runs.training_mib.map(lambda m: "" if pd.isna(m) else f"{m:,.0f}")
-    raw = {_label(metric): runs[metric].tolist() for metric in METRICS}
-    raw |= {"training": runs.training_s.tolist(), "memory, MiB": runs.training_mib.tolist()}
-    write_page(
-        page,
-        "Experiments and seeds",
-        "All runs whose scores are in this folder of results.",
-        [
-            table(listed, sortable=True, sort_by=raw),
-            text(
-                "Intervals are of the mean over test images (95%, bootstrap): how it would vary with other images of "
-                "the kind. Compare runs only if they were scored on the same images. The time is that of the training "
-                "steps."
-            ),
-            heading("R²"),
-            figure(
-                Path(page).with_suffix("") / "runs.svg",
-                "Each dot is a run, its line the 95% interval over images; the bar is the mean over an experiment's "
-                "seeds. A difference between settings that is no larger than the spread between seeds of one setting "
-                "is no difference.",
-                "R2 of each experiment and seed",
-            ),
-            heading("Differences"),
-            *differences(runs),
-        ],
-    )
-
-
-def differences(runs: pd.DataFrame) -> list[Markup]:
-    """Whether experiments differ by more than the spread over their seeds."""
-    rows = []
-    by_experiment = {name: group.r2.to_numpy() for name, group in runs.groupby("experiment")}
-    for (one, of_one), (other, of_other) in combinations(by_experiment.items(), 2):
-        several = len(of_one) > 1 and len(of_other) > 1
-        spread = float(np.sqrt((of_one.var(ddof=1) + of_other.var(ddof=1)) / 2)) if several else np.nan
-        apart = of_one.mean() - of_other.mean()
-        if not several:
-            verdict = "can't be told: run at least two seeds of each"
-        else:
-            verdict = "beyond the spread" if abs(apart) > 2 * spread else "within the spread"
-        rows.append({"experiments": f"{one} − {other}", "R² apart": apart, "spread over seeds": spread, "": verdict})
-    if not rows:
-        return [
-            text("There is one experiment only: run another with a different `experiment` name in the configuration.")
-        ]
-    explanation = "The spread is the standard deviation over seeds, pooled; beyond means more than twice as far apart."
-    return [table(pd.DataFrame(rows)), text(explanation)]
-
-
 def _size(size: Sequence[int]) -> str:
     return " x ".join(map(str, size))
-
-
-def _label(metric: str) -> str:
-    return SCORE_TITLES[metric].partition(" (")[0]
-
-
-def _with_interval(row: pd.Series, metric: str) -> str:
-    digits = 2 if metric == "psnr" else 3
-    if pd.isna(row[metric]):
-        return "undefined"
-    if pd.isna(row[f"{metric}_low"]):
-        return f"{row[metric]:.{digits}f}"
-    return f"{row[metric]:.{digits}f} ({row[f'{metric}_low']:.{digits}f} to {row[f'{metric}_high']:.{digits}f})"
-
-
-def _tint(better_by: float) -> str:
-    """Blue for better, orange for worse, the stronger the more, up to 0.2."""
-    share = min(abs(better_by) / 0.2, 1) * 0.6
-    colour = np.array([0, 114, 178]) if better_by > 0 else np.array([230, 120, 0])
-    return "rgb({:.0f} {:.0f} {:.0f})".format(*(255 - (255 - colour) * share))

@@ -13,6 +13,15 @@ logger = logging.getLogger(__name__)
 
 METRICS = ("mse", "mae", "r2", "pearson", "ssim", "psnr")
 
+SCORE_TITLES = {
+    "r2": "R² (higher is better)",
+    "mse": "MSE (lower is better)",
+    "mae": "MAE (lower is better)",
+    "pearson": "Pearson r (higher is better)",
+    "ssim": "SSIM (higher is better)",
+    "psnr": "PSNR in dB (higher is better)",
+}
+
 FEWEST = 5
 """Images below which no interval is given: it would be far too narrow."""
 RESAMPLES = 10_000
@@ -90,3 +99,18 @@ def _interval(means: np.ndarray, resampled: np.ndarray, images: int) -> dict[str
     for i, metric in enumerate(METRICS):
         columns |= {metric: means[i], f"{metric}_low": low[i], f"{metric}_high": high[i]}
     return columns
+
+
+def label(metric: str) -> str:
+    """What a person calls a metric."""
+    return SCORE_TITLES[metric].partition(" (")[0]
+
+
+def with_interval(row: pd.Series, metric: str) -> str:
+    """A mean with its interval, from a row of `summarise`'s tables."""
+    digits = 2 if metric == "psnr" else 3
+    if pd.isna(row[metric]):
+        return "undefined"
+    if pd.isna(row[f"{metric}_low"]):
+        return f"{row[metric]:.{digits}f}"
+    return f"{row[metric]:.{digits}f} ({row[f'{metric}_low']:.{digits}f} to {row[f'{metric}_high']:.{digits}f})"

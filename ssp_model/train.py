@@ -32,7 +32,7 @@ from ssp_model.dataset import Dataset
 from ssp_model.distributed import any_process, gather
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
-from ssp_model.hardware import choose_precision, device_name, free_memory
+from ssp_model.hardware import device_name, free_memory, make_fabric
 from ssp_model.learner import Learner
 from ssp_model.metrics import squared_error
 from ssp_model.nn.repmode import STRIDE
@@ -133,13 +133,7 @@ def train_model(
         The training was told to stop by a signal, and has saved its state.
     """
     torch.set_num_threads(threads)
-    fabric = Fabric(
-        accelerator="cuda" if torch.cuda.is_available() else "cpu",
-        devices=config.devices,
-        num_nodes=config.nodes,
-        strategy="ddp" if config.devices * config.nodes > 1 else "auto",
-        precision=choose_precision(config.precision),
-    )
+    fabric = make_fabric(config.precision, config.devices, config.nodes)
     fabric.launch()
     fabric.seed_everything(seed, verbose=False)
     with Dataset(files.train) as train_set, Dataset(files.val) as val_set, stop_on_signals() as stop:

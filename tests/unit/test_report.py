@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ssp_model.compare import compare_page
 from ssp_model.errors import InputError
 from ssp_model.ome_tiff import write_ome_tiff
 from ssp_model.pages import heading, note, table, text, write_page
-from ssp_model.report import PUBLISHED_ARCHIVES, PUBLISHED_NAMES, compare_page, scores_page
+from ssp_model.published import PUBLISHED_ARCHIVES, PUBLISHED_NAMES
+from ssp_model.report import scores_page
 from ssp_model.scores import METRICS, summarise
 from ssp_model.viewer import bin_xy, to_bytes, write_viewer
 
