@@ -46,7 +46,7 @@ def overview_page(
     overall : mapping
         By seed, the overall scores as `scores.summarise` writes them.
     left_out : sequence of path
-        The structures' lists of images that can't be used.
+        The structures' lists of images that can't be used; empty if no image was converted.
     benchmarks : path
         Folder of the jobs' benchmark files.
     page : path
@@ -93,7 +93,8 @@ def overview_page(
             f"{label(metric)} {of_images[metric].mean():.4f} ± {of_images[metric].std():.4f}" for metric in METRICS
         )
         parts.append(text(f"Over {len(shown)} seeds, mean ± standard deviation: {spread}."))
-    parts += [heading("Images left out"), *left_out_table(left_out)]
+    if left_out:
+        parts += [heading("Images left out"), *left_out_table(left_out)]
     parts += [heading("How long it took"), *times(benchmarks, config["experiment"])]
     write_page(page, f"Overview of {config['experiment']}", "What was run, on what, and what came of it.", parts)
 
@@ -127,7 +128,7 @@ def times(benchmarks: str | Path, experiment: str) -> list[Markup]:
 
 def left_out_table(left_out: Sequence[str | Path]) -> list[Markup]:
     """The images that can't be used, with the reasons."""
-    unusable = pd.concat([pd.read_csv(path) for path in left_out]) if left_out else pd.DataFrame()
+    unusable = pd.concat([pd.read_csv(path) for path in left_out])
     if unusable.empty:
         return [text("None: every listed image could be used.")]
     names = {"task": "structure", "path_czi": "image", "reason": "reason"}

@@ -177,6 +177,8 @@ def test_another_model_on_other_images_is_evaluated_without_training(finished, t
     )
     pd.testing.assert_frame_equal(here, there)
     assert (tmp_path / "results/report/elsewhere/seed-0/viewers/tom20.html").exists()
+    # which images the dataset's maker left out can't be known
+    assert "every listed image could be used" not in (tmp_path / "results/report/overview.html").read_text()
 
 
 def test_compare_shows_all_runs_and_makes_none_again(finished):
