@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 
-PLUMBING = {"__init__", "config", "errors", "files", "log", "provenance", "tracking"}
+PLUMBING = {"__init__", "config", "errors", "files", "log", "provenance", "scratch", "tracking"}
 """Modules that do not change a result's content; values of the configuration are params of the rules that use them."""
 
 
@@ -70,8 +70,9 @@ def let_jobs_import_package() -> None:
 
 
 def failed_job_logs(snakemake_logs: str | Path | Sequence[str | Path]) -> list[str]:
-    """Logs of the jobs that failed, that exist, as Snakemake's own log names them."""
+    """Logs of the jobs that failed, as Snakemake's own log names them."""
     files = [snakemake_logs] if isinstance(snakemake_logs, str | Path) else snakemake_logs
     text = "".join(Path(file).read_text(encoding="utf-8") for file in files)
-    named = re.findall(r"^    log: (.+) \(check log file\(s\) for error details\)$", text, re.MULTILINE)
-    return [path for path in dict.fromkeys(named) if Path(path).exists()]
+    line = r"^    log: (.+?)(?: \(send to storage\))? \(check log file\(s\) for error details\)$"
+    named = re.findall(line, text, re.MULTILINE)
+    return list(dict.fromkeys(named))
