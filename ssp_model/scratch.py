@@ -38,9 +38,9 @@ def scratch_copy(path: Path) -> Iterator[Path]:
     if size > free:
         raise InputError(_no_room(path, folder, f"{free / 2**30:.1f} GiB are free there"))
     with tempfile.NamedTemporaryFile(prefix=PREFIX, suffix=path.suffix, dir=folder) as copy:
-        fcntl.flock(copy, fcntl.LOCK_SH)
-        logger.info("copying %s (%.1f GiB) to %s", path, size / 2**30, folder)
         try:
+            fcntl.flock(copy, fcntl.LOCK_SH)
+            logger.info("copying %s (%.1f GiB) to %s", path, size / 2**30, folder)
             with path.open("rb") as file:
                 shutil.copyfileobj(file, copy, 2**24)
             copy.flush()
