@@ -36,10 +36,12 @@ LEFT_OUT = expand("results/volumes/{s}.left_out.csv", s=STRUCTURES)
 FIGURES = "results/report/{experiment}/seed-{seed}"
 
 # one archive of raw images at a time, from download to conversion, and one job a GPU; a profile may allow more.
-# Limits set in a profile alone would be lost with --resources on the command line.
-for name, limit in {"raw_archives": 1, "gpu": 1}.items():
-    if name not in workflow.global_resources:
-        workflow.register_resource(name, limit)
+# Limits set in a profile alone would be lost with --resources on the command line. What a scheduler has given a job
+# is not limited again there.
+if workflow.is_main_process:
+    for name, limit in {"raw_archives": 1, "gpu": 1}.items():
+        if name not in workflow.global_resources:
+            workflow.register_resource(name, limit)
 
 
 wildcard_constraints:
@@ -77,10 +79,24 @@ def train_values():
     return CONFIG.train.model_dump(exclude=PLACEMENT)
 
 
-def training_memory(wildcards, input):
-    """What a training needs, in MB; images kept in memory come on top, once a process."""
+def growing(base):
+    """Memory in MB or time in minutes that a job asks for, once more at each further attempt."""
+    return lambda wildcards, attempt: base * attempt
+
+
+def training_memory(wildcards, input, attempt):
+    """What a training needs on each machine, in MB; images kept in memory come on top, once a process."""
     kept = input.size_mb * CONFIG.train.devices if CONFIG.train.cache == "memory" else 0
-    return 16000 + int(kept)
+    return 16000 * attempt + int(kept)
+
+
+def training_tasks():
+    """What a cluster must know of a training of several processes, each a task that `srun` starts."""
+    devices, nodes = CONFIG.train.devices, CONFIG.train.nodes
+    if devices * nodes == 1:
+        return {}
+    # with a GPU the executor takes tasks for those of each GPU, unless told otherwise
+    return {"mpi": "srun", **({"tasks_per_node": devices} if devices > 1 else {"tasks": nodes, "tasks_per_gpu": 0})}
 
 
 def address_of(kind, structure):

@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -29,7 +30,7 @@ from torch.utils.data import DataLoader
 from ssp_model.checkpoint import ModelInfo, save_model
 from ssp_model.config import PLACEMENT, ModelConfig, PredictConfig, TrackingConfig, TrainConfig
 from ssp_model.dataset import Dataset
-from ssp_model.distributed import any_process, gather
+from ssp_model.distributed import any_process, gather, start_processes
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import device_name, free_memory, make_fabric
@@ -39,7 +40,17 @@ from ssp_model.nn.repmode import STRIDE
 from ssp_model.patches import EpochSampler, RandomCrops
 from ssp_model.predict import Windows, predict_dataset
 from ssp_model.record import Record, peak_memory_mb
-from ssp_model.state import Interrupted, StopRequest, explain_full_disk, load_state, save_state, stop_on_signals
+from ssp_model.state import (
+    LOCK_FILE,
+    STATE_FILE,
+    Interrupted,
+    StopRequest,
+    explain_full_disk,
+    load_state,
+    save_state,
+    sole_user,
+    stop_on_signals,
+)
 from ssp_model.tracking import Tracker, track
 
 logger = logging.getLogger(__name__)
@@ -126,30 +137,21 @@ def train_model(
     Raises
     ------
     InputError
-        A dataset is empty, the state is that of another training, the loss is no longer a finite number (the step,
-        structures and images are named), the disk is full, or the dataset does not fit in the memory it is to be kept
-        in.
+        A dataset is empty, the state is that of another training or in use by one, the loss is no longer a finite
+        number (the step, structures and images are named), the disk is full, the dataset does not fit in the memory it
+        is to be kept in, or nothing here starts processes on `train.nodes` machines.
     SystemExit
         The training was told to stop by a signal, and has saved its state.
     """
+    start_processes(config.devices, config.nodes, threads)
     torch.set_num_threads(threads)
-    fabric = make_fabric(config.precision, config.devices, config.nodes)
-    fabric.launch()
-    fabric.seed_everything(seed, verbose=False)
-    with Dataset(files.train) as train_set, Dataset(files.val) as val_set, stop_on_signals() as stop:
-        training = Training(fabric, files, train_set, val_set, model_config, config, predict_config, seed, threads)
-        resumes = training.resume()
-        watched = tracking if fabric.is_global_zero else tracking.model_copy(update={"wandb": "disabled"})
-        try:
-            with (
-                explain_full_disk(files.state),
-                track(files.tracking, watched, name, training.settings() | {"seed": seed}, resumes) as tracker,
-            ):
-                training.run(stop, tracker)
-                training.finish(tracker)
-        except Interrupted as interrupted:
-            logger.info("stopped by %s; the same command goes on from here", interrupted)
-            sys.exit(128 + interrupted.signal_number)
+    with sole_user(files.state):
+        fabric = make_fabric(config.precision, config.devices, config.nodes)
+        fabric.launch()
+        fabric.seed_everything(seed, verbose=False)
+        with Dataset(files.train) as train_set, Dataset(files.val) as val_set, stop_on_signals() as stop:
+            training = Training(fabric, files, train_set, val_set, model_config, config, predict_config, seed, threads)
+            training.run_to_end(stop, tracking, name)
 
 
 class Training:
@@ -185,6 +187,22 @@ class Training:
         self.tracker = Tracker()
         self.last_save = self.last_look = time.monotonic()
         self.look_after = LOOK_EVERY_STEPS
+
+    def run_to_end(self, stop: StopRequest, tracking: TrackingConfig, name: str) -> None:
+        """Go on from the state there is, train, and put the results in their places."""
+        resumes = self.resume()
+        watched = tracking if self.fabric.is_global_zero else tracking.model_copy(update={"wandb": "disabled"})
+        settings = self.settings() | {"seed": self.seed}
+        try:
+            with (
+                explain_full_disk(self.files.state),
+                track(self.files.tracking, watched, name, settings, resumes) as tracker,
+            ):
+                self.run(stop, tracker)
+                self.finish(tracker)
+        except Interrupted as interrupted:
+            logger.info("stopped by %s; the same command goes on from here", interrupted)
+            sys.exit(128 + interrupted.signal_number)
 
     def run(self, stop: StopRequest, tracker: Tracker) -> None:
         """Train until the last epoch, or until the validation stops to improve."""
@@ -385,7 +403,7 @@ class Training:
             with replacing(target) as temporary:
                 # another file system may hold the results
                 temporary.write_bytes(source.read_bytes())
-        for name in ("state.pt", "best.safetensors", "events.jsonl"):
+        for name in (STATE_FILE, "best.safetensors", "events.jsonl", LOCK_FILE):
             (state / name).unlink(missing_ok=True)
         if not any(state.iterdir()):
             state.rmdir()
@@ -417,7 +435,8 @@ class Training:
 
     def log_start(self) -> None:
         """Say what is trained, on what, where."""
-        processes = f" x {self.fabric.world_size}" if self.fabric.world_size > 1 else ""
+        places = gather(self.fabric, os.environ.get("SLURMD_NODENAME") or socket.gethostname())
+        processes = f" x {len(places)} ({', '.join(places)})" if len(places) > 1 else ""
         logger.info(
             "RepMode of width %d (%s parameters) for %d structures: %d training and %d validation samples, "
             "%d epochs of %d steps, on %s in %s",
