@@ -74,4 +74,6 @@ def failed_job_logs(snakemake_logs: str | Path | Sequence[str | Path]) -> list[s
     files = [snakemake_logs] if isinstance(snakemake_logs, str | Path) else snakemake_logs
     text = "".join(Path(file).read_text(encoding="utf-8") for file in files)
     named = re.findall(r"^    log: (.+) \(check log file\(s\) for error details\)$", text, re.MULTILINE)
-    return [path for path in dict.fromkeys(named) if Path(path).exists()]
+    # a job of a cluster has that of the scheduler besides its own
+    paths = [path for names in named for path in names.split(", ")]
+    return [path for path in dict.fromkeys(paths) if Path(path).exists()]

@@ -28,7 +28,7 @@ from ssp_model.log import process_rank
 logger = logging.getLogger(__name__)
 
 STATE_FILE = "state.pt"
-LOCK_FILE = "in-use"
+LOCK_FILE = "lock"
 FULL = re.compile("No space left|PytorchStreamWriter failed|Disk quota exceeded", re.IGNORECASE)
 
 
@@ -138,13 +138,23 @@ def explain_full_disk(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def load_state(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Read the state of an unfinished training, if there is one.
+def load_state(folder: Path, identity: Mapping[str, Any], code: str) -> dict[str, Any] | None:
+    """Read the state of a training, if there is one.
+
+    One that has ended (it holds no `learner`) counts only if identity and code are the same.
+
+    Parameters
+    ----------
+    folder : path
+    identity : mapping
+        What the training depends on: settings and data.
+    code : str
+        Digest of the source code.
 
     Raises
     ------
     InputError
-        It is the state of another training: the differences are named.
+        It is the state of another training, that has not ended: the differences are named.
     """
     path = folder / STATE_FILE
     if not path.exists():
@@ -158,6 +168,8 @@ def load_state(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | No
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     ]
+    if "learner" not in state:
+        return None if differences or state["code"] != code else state
     if differences:
         raise InputError(
             f"{path} is the state of an unfinished training that differs: {'; '.join(differences)}. Restore that, or "

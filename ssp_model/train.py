@@ -12,6 +12,7 @@ number.
 import logging
 import math
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -39,9 +40,9 @@ from ssp_model.metrics import squared_error
 from ssp_model.nn.repmode import STRIDE
 from ssp_model.patches import EpochSampler, RandomCrops
 from ssp_model.predict import Windows, predict_dataset
+from ssp_model.provenance import source_digest
 from ssp_model.record import Record, peak_memory_mb
 from ssp_model.state import (
-    LOCK_FILE,
     STATE_FILE,
     Interrupted,
     StopRequest,
@@ -57,6 +58,7 @@ logger = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 180.0
 """The state is saved at least this often, besides at each validation."""
+BEST_MODEL = "best.safetensors"
 LOOK_EVERY_STEPS = 20
 """Steps after which losses are looked at; looking at each would make a GPU wait."""
 LOOK_EVERY_S = 2.0
@@ -79,7 +81,8 @@ class TrainFiles:
     events : path
         JSON lines to write: every step and every epoch.
     state : path
-        Folder of the training state; gone when the training has ended well.
+        Folder of the training state. Of a training that has ended it keeps the result, in case its files are lost with
+        the workflow that waited for them.
     tracking : path
         Folder of the tracker, if the configuration wants one.
     """
@@ -339,7 +342,7 @@ class Training:
             )
         if val_mse < self.progress.best_mse:
             self.progress.best_epoch, self.progress.best_mse = epoch, val_mse
-            self.save_model("best.safetensors")
+            self.save_model(BEST_MODEL)
 
     def save_model(self, name: str) -> None:
         """Write the model as it is to a file beside the state."""
@@ -378,35 +381,45 @@ class Training:
         self.last_save = time.monotonic()
 
     def resume(self) -> bool:
-        """Take up the state of an unfinished training; returns whether there is one."""
-        state = load_state(self.files.state, self.identity())
+        """Take up the state of this training, if there is one; returns whether there is."""
+        state = load_state(self.files.state, self.identity(), source_digest("train"))
+        self.fabric.barrier()
         if state is not None:
-            self.learner.load_state_dict(state["learner"])
             self.progress = Progress(**state["progress"])
-            logger.info(
-                "going on from epoch %d, step %d of %d",
-                self.progress.epoch, self.progress.batch + 1, self.steps_per_epoch,
-            )  # fmt: skip
+            if "learner" in state:
+                self.learner.load_state_dict(state["learner"])
+                logger.info(
+                    "going on from epoch %d, step %d of %d",
+                    self.progress.epoch, self.progress.batch + 1, self.steps_per_epoch,
+                )  # fmt: skip
+            else:
+                logger.info("this training has ended before: its results are put in their places again")
+        elif self.fabric.is_global_zero:
+            # that of one that has ended, and was another
+            (self.files.state / STATE_FILE).unlink(missing_ok=True)
         self.record.events.start(self.progress.event_bytes)
         return state is not None
 
     def finish(self, tracker: Tracker) -> None:
-        """Put the results in their places; the state has served."""
+        """Put the results in their places; what they are made of stays, without what only more training would need."""
         if not self.fabric.is_global_zero:
             return
-        state = self.files.state
-        events = self.record.events
-        tracker.catch_up(events.path, events.flush())
+        events, best = self.record.events, self.files.state / BEST_MODEL
+        self.progress.event_bytes = events.flush()
+        tracker.catch_up(events.path, self.progress.event_bytes)
         events.close()
+        save_state(
+            self.files.state, self.identity(), {"progress": asdict(self.progress), "code": source_digest("train")}
+        )
         write_table(pd.DataFrame(self.progress.history), self.files.history)
-        for source, target in ((state / "best.safetensors", self.files.model), (events.path, self.files.events)):
-            with replacing(target) as temporary:
-                # another file system may hold the results
-                temporary.write_bytes(source.read_bytes())
-        for name in (STATE_FILE, "best.safetensors", "events.jsonl", LOCK_FILE):
-            (state / name).unlink(missing_ok=True)
-        if not any(state.iterdir()):
-            state.rmdir()
+        with replacing(self.files.model) as temporary:
+            try:
+                # a model file is replaced, never changed: on one file system both names can be of one file
+                temporary.hardlink_to(best)
+            except OSError:
+                shutil.copyfile(best, temporary)
+        with replacing(self.files.events) as temporary:
+            shutil.copyfile(events.path, temporary)
         logger.info(
             "the best model is that of epoch %d, validation MSE %.4f", self.progress.best_epoch, self.progress.best_mse
         )
