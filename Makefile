@@ -1,13 +1,14 @@
-# make demo   set up, run the whole pipeline on the embedded collection, write a report
-# make test   set up, run the tests
-# make lint   set up, run the checks of style and types
+# make install   set up alone, as the others do first
+# make demo      set up, run the whole pipeline on the embedded collection, write a report
+# make test      set up, run the tests
+# make lint      set up, run the checks of style and types
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 DEMO := results/demo
 REPORT := $(DEMO)/report.html
 
-.PHONY: demo test lint clean
+.PHONY: install demo test lint clean
 .DEFAULT_GOAL := demo
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -16,6 +17,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
+
+install: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/ssp simulate $(DEMO)/collection --config demo/collection.yaml --workers 2

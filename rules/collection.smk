@@ -13,8 +13,8 @@ rule download_list:
     conda:
         "../envs/ssp.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=growing(500),
+        runtime=growing(10),
     params:
         address=lambda wildcards: address_of("lists", wildcards.structure),
         sha256=lambda wildcards: sha256_of("lists", wildcards.structure),
@@ -40,8 +40,8 @@ rule download_archive:
     # as many as the conversion asks for, so that no download slips in where that finds no room
     threads: 4
     resources:
-        mem_mb=500,
-        runtime=24 * 60,
+        mem_mb=growing(500),
+        runtime=growing(24 * 60),
         raw_archives=1,
     params:
         address=lambda wildcards: address_of("archives", wildcards.structure),

@@ -50,10 +50,12 @@ MODEL_FILE = given(CONFIG.evaluate.model) if CONFIG.evaluate.model else f"{MODEL
 TEST_SET = given(CONFIG.evaluate.test_set) if CONFIG.evaluate.test_set else "results/datasets/test.h5"
 
 # one archive of raw images at a time, from download to conversion, and one job a GPU; a profile may allow more.
-# Limits set in a profile alone would be lost with --resources on the command line.
-for name, limit in {"raw_archives": 1, "gpu": 1}.items():
-    if name not in workflow.global_resources:
-        workflow.register_resource(name, limit)
+# Limits set in a profile alone would be lost with --resources on the command line. What a scheduler has given a job
+# is not limited again there.
+if workflow.is_main_process:
+    for name, limit in {"raw_archives": 1, "gpu": 1}.items():
+        if name not in workflow.global_resources:
+            workflow.register_resource(name, limit)
 
 
 wildcard_constraints:
@@ -107,27 +109,29 @@ def train_values():
     return CONFIG.train.model_dump(exclude=PLACEMENT)
 
 
-def training_memory(wildcards, input):
-    """What a training needs, in MB; images kept in memory come on top, once a process."""
+def growing(base):
+    """Memory in MB or time in minutes that a job asks for, once more at each further attempt."""
+    return lambda wildcards, attempt: base * attempt
+
+
+def training_memory(wildcards, input, attempt):
+    """What a training needs on each machine, in MB; images kept in memory come on top, once a process."""
     kept = input.size_mb * CONFIG.train.devices if CONFIG.train.cache == "memory" else 0
-    return 16000 + int(kept)
+    return 16000 * attempt + int(kept)
+
+
+def training_tasks():
+    """What a cluster must know of a training of several processes, each a task that `srun` starts."""
+    devices, nodes = CONFIG.train.devices, CONFIG.train.nodes
+    if devices * nodes == 1:
+        return {}
+    # with a GPU the executor takes tasks for those of each GPU, unless told otherwise
+    return {"mpi": "srun", **({"tasks_per_node": devices} if devices > 1 else {"tasks": nodes, "tasks_per_gpu": 0})}
 
 
 def address_of(kind, structure):
     """Where an archive or an image list is."""
     return getattr(CONFIG.collection, kind).replace("{structure}", structure)
-
-
-def stored_list(wildcards):
-    """An image list that is in an object store."""
-    address = address_of("lists", wildcards.structure)
-    return storage(address) if in_store(address) else []
-
-
-def archive_to_convert(wildcards):
-    """A structure's raw images: fetched first, or straight from an object store."""
-    address = address_of("archives", wildcards.structure)
-    return storage(address) if in_store(address) else f"results/raw/{wildcards.structure}.tar.gz"
 
 
 def sha256_of(kind, structure):
@@ -195,7 +199,9 @@ def tell_success():
 def tell_error(snakemake_log):
     prefix = f"{workflow.storage_settings.default_storage_prefix}".rstrip("/")
     for path in failed_job_logs(snakemake_log):
-        if job_log := on_this_machine(path.removeprefix(f"{prefix}/")):
+        # a scheduler's logs are never in an object store
+        job_log = Path(path) if Path(path).exists() else on_this_machine(path.removeprefix(f"{prefix}/"))
+        if job_log:
             say(f"\nThis job failed: {path}")
             # the last lines say why; all of them are in the file
             say("\n".join(job_log.read_text().splitlines()[-12:]))

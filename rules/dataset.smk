@@ -19,8 +19,8 @@ rule convert_archive:
         "../envs/ssp.yaml"
     threads: 4
     resources:
-        mem_mb=6000,
-        runtime=4 * 60,
+        mem_mb=growing(6000),
+        runtime=growing(4 * 60),
         raw_archives=1,
     params:
         dna=DNA,
@@ -46,8 +46,8 @@ rule check_images:
     conda:
         "../envs/ssp.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=growing(500),
+        runtime=growing(10),
     params:
         # not of the conversion, which need not run again when this changes
         on_bad_image=CONFIG.preprocess.on_bad_image,
@@ -75,8 +75,8 @@ rule split_structure:
     conda:
         "../envs/ssp.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=growing(500),
+        runtime=growing(10),
     params:
         split=section("split"),
         code=source_digest("splits"),
@@ -104,8 +104,8 @@ if DNA:
         conda:
             "../envs/ssp.yaml"
         resources:
-            mem_mb=500,
-            runtime=10,
+            mem_mb=growing(500),
+            runtime=growing(10),
         params:
             structures=STRUCTURES,
             dna=section("dna"),
@@ -131,8 +131,8 @@ rule integrate_datasets:
     conda:
         "../envs/ssp.yaml"
     resources:
-        mem_mb=2000,
-        runtime=4 * 60,
+        mem_mb=growing(2000),
+        runtime=growing(4 * 60),
     params:
         structures=STRUCTURES,
         tasks=CONFIG.tasks,

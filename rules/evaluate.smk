@@ -17,8 +17,8 @@ rule evaluate_structure:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime=4 * 60,
+        mem_mb=growing(8000),
+        runtime=growing(4 * 60),
     params:
         precision=CONFIG.train.precision,
         predict=section("predict"),
@@ -44,8 +44,8 @@ rule summarise_scores:
     conda:
         "../envs/ssp.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         code=source_digest("scores"),
     message:
@@ -70,8 +70,8 @@ rule predict_composite:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         precision=CONFIG.train.precision,
         predict=section("predict"),

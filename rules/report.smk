@@ -28,8 +28,8 @@ rule overview_page:
     conda:
         "../envs/ssp.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         config=CONFIG.model_dump(mode="json"),
         code=source_digest("report"),
@@ -59,8 +59,8 @@ rule data_page:
     conda:
         "../envs/ssp.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         tasks=CONFIG.tasks,
         code=source_digest("report"),
@@ -89,8 +89,8 @@ rule training_page:
     conda:
         "../envs/ssp.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         code=source_digest("report"),
     message:
@@ -119,8 +119,8 @@ rule scores_page:
     conda:
         "../envs/ssp.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         # a function, as its {structure} is no wildcard
         images=lambda wildcards: CONFIG.evaluate.test_set or CONFIG.collection.archives,
@@ -166,8 +166,8 @@ rule structure_page:
     conda:
         "../envs/ssp.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         code=source_digest("report"),
     message:
@@ -199,8 +199,8 @@ rule composite_page:
     conda:
         "../envs/ssp.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         code=source_digest("report"),
     message:
@@ -229,8 +229,8 @@ rule compare_page:
     conda:
         "../envs/ssp.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         code=source_digest("compare"),
     message:

@@ -2,6 +2,13 @@
 
 
 localrules:
+    # a second's work on small tables, not worth a place in a queue
+    download_list,
+    check_images,
+    split_structure,
+    split_dna,
+    summarise_scores,
+    # the targets
     all,
     download,
     convert,

@@ -17,8 +17,11 @@ rule train_model:
         "../envs/ssp.yaml"
     threads: 8
     resources:
-        gpu=1,
+        **training_tasks(),
+        gpu=CONFIG.train.devices * CONFIG.train.nodes,
+        nodes=CONFIG.train.nodes,
         mem_mb=training_memory,
+        # at every attempt the same: it goes on from where the last one ended
         runtime=7 * 24 * 60,
     params:
         # not an output: outputs are deleted before a rerun, and a killed training goes on from here

@@ -1,15 +1,53 @@
-"""What several processes of one training need: batch norm over the whole batch, and figures gathered from all.
+"""What several processes of one training need: to be started, batch norm over the whole batch, and figures of all.
 
 The published training is one process with a batch of 8. Several processes share such a batch and give the same result
 up to rounding, so batch norm has to see all of it. torch's SyncBatchNorm does that on GPUs only.
+
+On one machine Lightning Fabric starts the processes. Within a Slurm job `srun` does, once for each task, and Fabric
+takes ranks and addresses from what Slurm tells each task.
 """
 
+import os
+import sys
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+
+from ssp_model.errors import InputError
+
+
+def start_processes(devices: int, nodes: int, threads: int) -> None:
+    """Within a Slurm job, let `srun` start this program once for each process of a training.
+
+    In the job's first process this call does not return: the process becomes `srun`, and ends when all tasks have. In
+    a task, for a training of one process, and outside of Slurm, it does nothing.
+
+    Parameters
+    ----------
+    devices, nodes : int
+        Processes on each machine, and machines.
+    threads : int
+        CPUs of each process.
+
+    Raises
+    ------
+    InputError
+        There are to be several machines, and nothing here starts processes on them.
+    """
+    if devices * nodes == 1 or "SLURM_STEP_ID" in os.environ:
+        return
+    if "SLURM_JOB_ID" in os.environ:
+        layout = [f"--nodes={nodes}", f"--ntasks={devices * nodes}", f"--ntasks-per-node={devices}"]
+        options = [*layout, f"--cpus-per-task={threads}", "--kill-on-bad-exit=1"]
+        os.execvp("srun", ["srun", *options, sys.executable, *sys.argv])
+    if nodes > 1 and "TORCHELASTIC_RUN_ID" not in os.environ:
+        raise InputError(
+            f"train.nodes is {nodes}, but this is no Slurm job, and nothing else here starts processes on other "
+            "machines; run with --workflow-profile profiles/slurm, or set train.nodes to 1."
+        )
 
 
 class SumOverProcesses(torch.autograd.Function):

@@ -52,7 +52,7 @@ def log_to_terminal() -> None:
 
 def process_rank() -> int:
     """Which of the processes of one training this is, as its launcher says."""
-    return int(os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0)
+    return max(int(os.environ.get(name) or 0) for name in ("SLURM_PROCID", "RANK", "LOCAL_RANK"))
 
 
 def _job_name(path: Path) -> str:

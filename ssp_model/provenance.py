@@ -73,6 +73,7 @@ def failed_job_logs(snakemake_logs: str | Path | Sequence[str | Path]) -> list[s
     """Logs of the jobs that failed, as Snakemake's own log names them."""
     files = [snakemake_logs] if isinstance(snakemake_logs, str | Path) else snakemake_logs
     text = "".join(Path(file).read_text(encoding="utf-8") for file in files)
-    line = r"^    log: (.+?)(?: \(send to storage\))? \(check log file\(s\) for error details\)$"
-    named = re.findall(line, text, re.MULTILINE)
-    return list(dict.fromkeys(named))
+    named = re.findall(r"^    log: (.+) \(check log file\(s\) for error details\)$", text, re.MULTILINE)
+    # a job of a cluster has that of the scheduler besides its own
+    paths = [path.removesuffix(" (send to storage)") for names in named for path in names.split(", ")]
+    return list(dict.fromkeys(paths))

@@ -5,10 +5,13 @@ names what it is a state of: another configuration or other data are refused, wi
 """
 
 import errno
+import fcntl
 import json
 import logging
+import os
 import re
 import signal
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,10 +23,12 @@ from safetensors import SafetensorError
 
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
+from ssp_model.log import process_rank
 
 logger = logging.getLogger(__name__)
 
 STATE_FILE = "state.pt"
+LOCK_FILE = "lock"
 FULL = re.compile("No space left|PytorchStreamWriter failed|Disk quota exceeded", re.IGNORECASE)
 
 
@@ -71,6 +76,40 @@ def stop_on_signals() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def sole_user(folder: Path) -> Iterator[None]:
+    """Keep the folder of a state to one training, also where another machine runs the other.
+
+    A job of a cluster may outlive the workflow that submitted it; a second training would spoil its state. The lock
+    is gone with the process that holds it, however that ends. Of several processes of a training the first holds it.
+
+    Raises
+    ------
+    InputError
+        Another training uses the folder: where it runs is named.
+    """
+    if process_rank() > 0:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_FILE).open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                f"{folder} is in use by a training that still runs, {file.read() or 'just started'}; wait until it has "
+                "ended, or end it, and run again: what it has learnt is kept."
+            ) from None
+        except OSError as error:
+            logger.warning("%s can't be locked (%s): see to it that only one training uses it", folder, error)
+        file.truncate(0)
+        job = f", Slurm job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+        file.write(f"process {os.getpid()} on {socket.gethostname()}{job}")
+        file.flush()
+        yield
+
+
 def save_state(folder: Path, identity: Mapping[str, Any], content: Mapping[str, Any]) -> None:
     """Write the state, whole or not at all.
 
@@ -99,13 +138,23 @@ def explain_full_disk(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def load_state(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Read the state of an unfinished training, if there is one.
+def load_state(folder: Path, identity: Mapping[str, Any], code: str) -> dict[str, Any] | None:
+    """Read the state of a training, if there is one.
+
+    One that has ended (it holds no `learner`) counts only if identity and code are the same.
+
+    Parameters
+    ----------
+    folder : path
+    identity : mapping
+        What the training depends on: settings and data.
+    code : str
+        Digest of the source code.
 
     Raises
     ------
     InputError
-        It is the state of another training: the differences are named.
+        It is the state of another training, that has not ended: the differences are named.
     """
     path = folder / STATE_FILE
     if not path.exists():
@@ -119,6 +168,8 @@ def load_state(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | No
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     ]
+    if "learner" not in state:
+        return None if differences or state["code"] != code else state
     if differences:
         raise InputError(
             f"{path} is the state of an unfinished training that differs: {'; '.join(differences)}. Restore that, or "

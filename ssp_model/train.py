@@ -12,7 +12,9 @@ number.
 import logging
 import math
 import os
+import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -31,7 +33,7 @@ from torch.utils.data import DataLoader
 from ssp_model.checkpoint import ModelInfo, save_model
 from ssp_model.config import PLACEMENT, ModelConfig, PredictConfig, TrackingConfig, TrainConfig
 from ssp_model.dataset import Dataset
-from ssp_model.distributed import any_process, gather
+from ssp_model.distributed import any_process, gather, start_processes
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import device_name, free_memory, make_fabric
@@ -40,15 +42,26 @@ from ssp_model.metrics import squared_error
 from ssp_model.nn.repmode import STRIDE
 from ssp_model.patches import EpochSampler, RandomCrops
 from ssp_model.predict import Windows, predict_dataset
+from ssp_model.provenance import source_digest
 from ssp_model.record import Record, peak_memory_mb
 from ssp_model.scratch import scratch_copy
-from ssp_model.state import Interrupted, StopRequest, explain_full_disk, load_state, save_state, stop_on_signals
+from ssp_model.state import (
+    STATE_FILE,
+    Interrupted,
+    StopRequest,
+    explain_full_disk,
+    load_state,
+    save_state,
+    sole_user,
+    stop_on_signals,
+)
 from ssp_model.tracking import Tracker, track
 
 logger = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 180.0
 """The state is saved at least this often, besides at each validation."""
+BEST_MODEL = "best.safetensors"
 LOOK_EVERY_STEPS = 20
 """Steps after which losses are looked at; looking at each would make a GPU wait."""
 LOOK_EVERY_S = 2.0
@@ -71,7 +84,8 @@ class TrainFiles:
     events : path
         JSON lines to write: every step and every epoch.
     state : path
-        Folder of the training state; gone when the training has ended well.
+        Folder of the training state. Of a training that has ended it keeps the result, in case its files are lost with
+        the workflow that waited for them.
     tracking : path
         Folder of the tracker, if the configuration wants one.
     """
@@ -129,31 +143,21 @@ def train_model(
     Raises
     ------
     InputError
-        A dataset is empty, the state is that of another training, the loss is no longer a finite number (the step,
-        structures and images are named), the disk is full, or the dataset does not fit in the memory or on the scratch
-        disk it is to be kept in.
+        A dataset is empty, the state is that of another training or in use by one, the loss is no longer a finite
+        number (the step, structures and images are named), the disk is full, the dataset does not fit in the memory or
+        on the scratch disk it is to be kept in, or nothing here starts processes on `train.nodes` machines.
     SystemExit
         The training was told to stop by a signal, and has saved its state.
     """
+    start_processes(config.devices, config.nodes, threads)
     torch.set_num_threads(threads)
-    fabric = make_fabric(config.precision, config.devices, config.nodes)
-    fabric.launch()
-    fabric.seed_everything(seed, verbose=False)
-    with Dataset(files.train) as train_set, Dataset(files.val) as val_set, stop_on_signals() as stop:
-        training = Training(fabric, files, train_set, val_set, model_config, config, predict_config, seed, threads)
-        resumes = training.resume()
-        watched = tracking if fabric.is_global_zero else tracking.model_copy(update={"wandb": "disabled"})
-        try:
-            with (
-                crops_file(fabric, train_set, config) as crops,
-                explain_full_disk(files.state),
-                track(files.tracking, watched, name, training.settings() | {"seed": seed}, resumes) as tracker,
-            ):
-                training.run(crops, stop, tracker)
-                training.finish(tracker)
-        except Interrupted as interrupted:
-            logger.info("stopped by %s; the same command goes on from here", interrupted)
-            sys.exit(128 + interrupted.signal_number)
+    with sole_user(files.state):
+        fabric = make_fabric(config.precision, config.devices, config.nodes)
+        fabric.launch()
+        fabric.seed_everything(seed, verbose=False)
+        with Dataset(files.train) as train_set, Dataset(files.val) as val_set, stop_on_signals() as stop:
+            training = Training(fabric, files, train_set, val_set, model_config, config, predict_config, seed, threads)
+            training.run_to_end(stop, tracking, name)
 
 
 class Training:
@@ -189,6 +193,23 @@ class Training:
         self.tracker = Tracker()
         self.last_save = self.last_look = time.monotonic()
         self.look_after = LOOK_EVERY_STEPS
+
+    def run_to_end(self, stop: StopRequest, tracking: TrackingConfig, name: str) -> None:
+        """Go on from the state there is, train, and put the results in their places."""
+        resumes = self.resume()
+        watched = tracking if self.fabric.is_global_zero else tracking.model_copy(update={"wandb": "disabled"})
+        settings = self.settings() | {"seed": self.seed}
+        try:
+            with (
+                crops_file(self.fabric, self.train_set, self.config) as crops,
+                explain_full_disk(self.files.state),
+                track(self.files.tracking, watched, name, settings, resumes) as tracker,
+            ):
+                self.run(crops, stop, tracker)
+                self.finish(tracker)
+        except Interrupted as interrupted:
+            logger.info("stopped by %s; the same command goes on from here", interrupted)
+            sys.exit(128 + interrupted.signal_number)
 
     def run(self, crops: Path, stop: StopRequest, tracker: Tracker) -> None:
         """Train until the last epoch, or until the validation stops to improve."""
@@ -326,7 +347,7 @@ class Training:
             )
         if val_mse < self.progress.best_mse:
             self.progress.best_epoch, self.progress.best_mse = epoch, val_mse
-            self.save_model("best.safetensors")
+            self.save_model(BEST_MODEL)
 
     def save_model(self, name: str) -> None:
         """Write the model as it is to a file beside the state."""
@@ -365,35 +386,45 @@ class Training:
         self.last_save = time.monotonic()
 
     def resume(self) -> bool:
-        """Take up the state of an unfinished training; returns whether there is one."""
-        state = load_state(self.files.state, self.identity())
+        """Take up the state of this training, if there is one; returns whether there is."""
+        state = load_state(self.files.state, self.identity(), source_digest("train"))
+        self.fabric.barrier()
         if state is not None:
-            self.learner.load_state_dict(state["learner"])
             self.progress = Progress(**state["progress"])
-            logger.info(
-                "going on from epoch %d, step %d of %d",
-                self.progress.epoch, self.progress.batch + 1, self.steps_per_epoch,
-            )  # fmt: skip
+            if "learner" in state:
+                self.learner.load_state_dict(state["learner"])
+                logger.info(
+                    "going on from epoch %d, step %d of %d",
+                    self.progress.epoch, self.progress.batch + 1, self.steps_per_epoch,
+                )  # fmt: skip
+            else:
+                logger.info("this training has ended before: its results are put in their places again")
+        elif self.fabric.is_global_zero:
+            # that of one that has ended, and was another
+            (self.files.state / STATE_FILE).unlink(missing_ok=True)
         self.record.events.start(self.progress.event_bytes)
         return state is not None
 
     def finish(self, tracker: Tracker) -> None:
-        """Put the results in their places; the state has served."""
+        """Put the results in their places; what they are made of stays, without what only more training would need."""
         if not self.fabric.is_global_zero:
             return
-        state = self.files.state
-        events = self.record.events
-        tracker.catch_up(events.path, events.flush())
+        events, best = self.record.events, self.files.state / BEST_MODEL
+        self.progress.event_bytes = events.flush()
+        tracker.catch_up(events.path, self.progress.event_bytes)
         events.close()
+        save_state(
+            self.files.state, self.identity(), {"progress": asdict(self.progress), "code": source_digest("train")}
+        )
         write_table(pd.DataFrame(self.progress.history), self.files.history)
-        for source, target in ((state / "best.safetensors", self.files.model), (events.path, self.files.events)):
-            with replacing(target) as temporary:
-                # another file system may hold the results
-                temporary.write_bytes(source.read_bytes())
-        for name in ("state.pt", "best.safetensors", "events.jsonl"):
-            (state / name).unlink(missing_ok=True)
-        if not any(state.iterdir()):
-            state.rmdir()
+        with replacing(self.files.model) as temporary:
+            try:
+                # a model file is replaced, never changed: on one file system both names can be of one file
+                temporary.hardlink_to(best)
+            except OSError:
+                shutil.copyfile(best, temporary)
+        with replacing(self.files.events) as temporary:
+            shutil.copyfile(events.path, temporary)
         logger.info(
             "the best model is that of epoch %d, validation MSE %.4f", self.progress.best_epoch, self.progress.best_mse
         )
@@ -422,7 +453,8 @@ class Training:
 
     def log_start(self) -> None:
         """Say what is trained, on what, where."""
-        processes = f" x {self.fabric.world_size}" if self.fabric.world_size > 1 else ""
+        places = gather(self.fabric, os.environ.get("SLURMD_NODENAME") or socket.gethostname())
+        processes = f" x {len(places)} ({', '.join(places)})" if len(places) > 1 else ""
         logger.info(
             "RepMode of width %d (%s parameters) for %d structures: %d training and %d validation samples, "
             "%d epochs of %d steps, on %s in %s",
@@ -476,19 +508,18 @@ def crops_file(fabric: Fabric, train_set: Dataset, config: TrainConfig) -> Itera
     if config.cache != "scratch":
         yield train_set.path
         return
-    first = fabric.global_rank - fabric.local_rank
     with ExitStack() as stack:
         copy, problem = None, ""
-        if fabric.global_rank == first:
+        if fabric.local_rank == 0:
             try:
                 copy = stack.enter_context(scratch_copy(train_set.path))
             except InputError as error:
                 problem = str(error)
         # all hear of a problem, so that none waits for a machine that has given up
-        copies, problems = zip(*gather(fabric, (copy, problem)), strict=True)
-        if any(problems):
-            raise InputError(next(filter(None, problems)))
-        yield copies[first]
+        told = gather(fabric, (fabric.node_rank, copy, problem))
+        if problem := next((problem for *_, problem in told if problem), ""):
+            raise InputError(problem)
+        yield next(copy for node, copy, _ in told if copy and node == fabric.node_rank)
 
 
 def check_memory(train_set: Dataset, processes: int) -> None:

@@ -1,4 +1,4 @@
-"""A tiny run of the whole workflow, and what starts one."""
+"""A small simulated collection, and the workflow run on it."""
 
 import subprocess
 import sys

@@ -13,6 +13,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from ssp_model.distributed import start_processes
 from ssp_model.errors import InputError
 from ssp_model.nn import RepMode
 from ssp_model.patches import EpochSampler
@@ -110,3 +111,40 @@ def test_too_many_processes_for_the_last_batch(train_config):
     with pytest.raises(InputError, match="a last batch of one crop of 16 x 16 x 16 voxels, a single one at the"):
         check_shares(17, config, 1)
     check_shares(17, config.model_copy(update={"patch": (16, 16, 32)}), 1)
+
+
+@pytest.fixture
+def started(monkeypatch) -> list[list[str]]:
+    """What this process was to become."""
+    commands: list[list[str]] = []
+
+    def become(program: str, command: list[str]) -> None:
+        commands.append(command)
+        raise SystemExit
+
+    monkeypatch.setattr("os.execvp", become)
+    for name in ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    return commands
+
+
+def test_srun_starts_each_process_once(started, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    start_processes(devices=1, nodes=1, threads=4)
+    assert started == []
+    with pytest.raises(SystemExit):
+        start_processes(devices=2, nodes=3, threads=4)
+    (command,) = started
+    assert command[:5] == ["srun", "--nodes=3", "--ntasks=6", "--ntasks-per-node=2", "--cpus-per-task=4"]
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    start_processes(devices=2, nodes=3, threads=4)
+    assert len(started) == 1
+
+
+def test_several_machines_need_something_that_starts_processes_there(started, monkeypatch):
+    start_processes(devices=2, nodes=1, threads=1)  # Fabric does, here
+    with pytest.raises(InputError, match=r"train\.nodes is 2, but this is no Slurm job.*profiles/slurm"):
+        start_processes(devices=1, nodes=2, threads=1)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    start_processes(devices=1, nodes=2, threads=1)
+    assert started == []

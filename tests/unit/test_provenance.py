@@ -54,6 +54,16 @@ def test_logs_of_failed_jobs_are_found(tmp_path):
     assert found == ["results/logs/x.log", "s3://bucket/run/results/logs/y.log"]
 
 
+def test_a_failed_job_of_a_cluster_has_two_logs(tmp_path):
+    logs = [tmp_path / "job.log", tmp_path / "slurm/7.log"]
+    logs[1].parent.mkdir()
+    for path in logs:
+        path.write_text("why\n")
+    said = tmp_path / "snakemake.log"
+    said.write_text(f"    log: {logs[0]}, {logs[1]} (check log file(s) for error details)\n")
+    assert failed_job_logs(said) == [str(path) for path in logs]
+
+
 @pytest.fixture
 def job_log(tmp_path, monkeypatch):
     """Where a job's log goes; logger and hook are afterwards as they were."""

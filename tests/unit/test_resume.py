@@ -72,7 +72,8 @@ def assert_same_result(files: TrainFiles, wanted: TrainFiles) -> None:
         for name in MEASURED:
             event.pop(name, None)
     assert events[0] == events[1]
-    assert not files.state.exists()
+    # what more training would need is gone
+    assert (files.state / "state.pt").stat().st_size < 20_000
 
 
 def test_killed_at_random_moments(datasets, tmp_path, config, uninterrupted):
@@ -154,6 +155,50 @@ def test_state_of_another_training_is_refused(datasets, tmp_path, config, monkey
         train(other_data, config)
 
 
+def test_state_in_use_is_left_alone(datasets, tmp_path, config, monkeypatch):
+    """By a job that has outlived its workflow, on another machine perhaps."""
+    files = files_in(tmp_path / "run", datasets)
+    stop_early(files, config, monkeypatch)
+    before = (files.state / "state.pt").read_bytes()
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with (
+        state_module.sole_user(files.state),
+        pytest.raises(InputError, match=r"in use by a training that still runs, process \d+ on \S+, Slurm job 7; wait"),
+    ):
+        train(files, config)
+    assert (files.state / "state.pt").read_bytes() == before
+    train(files, config)
+    assert files.model.exists()
+
+
+def test_results_of_a_training_that_has_ended_are_kept(datasets, tmp_path, config, uninterrupted, monkeypatch):
+    """Its workflow was killed meanwhile, and the next one deletes the results that it did not wait for."""
+    files = files_in(tmp_path / "run", datasets)
+    train(files, config)
+    wanted = files.model.read_bytes()
+    for path in (files.model, files.history, files.events):
+        path.unlink()
+
+    def read(self, key):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RandomCrops, "__getitem__", read)
+        train(files, config)
+        assert files.model.read_bytes() == wanted
+        assert_same_result(files, uninterrupted)
+        # of other settings or by other code it is trained anew
+        with pytest.raises(ZeroDivisionError):
+            train(files, config.model_copy(update={"learning_rate": 0.5}))
+        patch.setattr(train_module, "source_digest", lambda *modules: "other")
+        with pytest.raises(ZeroDivisionError):
+            train(files, config)
+    # and these results are not touched before there are others
+    assert files.model.read_bytes() == wanted
+    train(files, config)
+    assert_same_result(files, uninterrupted)
+
+
 def test_full_disk_leaves_the_last_state(datasets, tmp_path, config, uninterrupted, monkeypatch):
     files = files_in(tmp_path / "run", datasets)
     stop_early(files, config, monkeypatch)
@@ -212,7 +257,7 @@ def test_options(datasets, tmp_path, config):
     train(files, still)
     history = pd.read_csv(files.history)
     assert len(history) < 8
-    assert sorted(path.name for path in files.state.iterdir()) == [
+    assert sorted(path.name for path in files.state.glob("epoch-*")) == [
         f"epoch-{epoch:04d}.safetensors" for epoch in range(2, len(history) + 1, 2)
     ]
 
