@@ -2,6 +2,8 @@
 
 
 rule download_list:
+    input:
+        stored=stored_list,
     output:
         "results/lists/{structure}.csv",
     log:

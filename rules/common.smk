@@ -29,11 +29,25 @@ STARTED = time.time()
 MODEL = "results/models/{experiment}/seed-{seed}"
 EVALUATION = "results/evaluation/{experiment}/seed-{seed}"
 PREDICTIONS = "results/predictions/{experiment}/seed-{seed}"
-# a model and images from elsewhere may be evaluated too
-MODEL_FILE = CONFIG.evaluate.model or f"{MODEL}/model.safetensors"
-TEST_SET = CONFIG.evaluate.test_set or "results/datasets/test.h5"
+HISTORY = f"{MODEL}/history.csv"
+OVERALL = f"{EVALUATION}/overall.csv"
 LEFT_OUT = expand("results/volumes/{s}.left_out.csv", s=STRUCTURES)
 FIGURES = "results/report/{experiment}/seed-{seed}"
+
+
+def in_store(address):
+    """Whether an address is that of an object in S3."""
+    return address.startswith("s3://")
+
+
+def given(address):
+    """A file that the configuration names: an object in S3, or a file of this machine, wherever results are kept."""
+    return storage(address) if in_store(address) else local(address)
+
+
+# a model and images from elsewhere may be evaluated too
+MODEL_FILE = given(CONFIG.evaluate.model) if CONFIG.evaluate.model else f"{MODEL}/model.safetensors"
+TEST_SET = given(CONFIG.evaluate.test_set) if CONFIG.evaluate.test_set else "results/datasets/test.h5"
 
 # one archive of raw images at a time, from download to conversion, and one job a GPU; a profile may allow more.
 # Limits set in a profile alone would be lost with --resources on the command line. What a scheduler has given a job
@@ -57,10 +71,26 @@ def of_each_run(pattern):
     return expand(pattern, experiment=CONFIG.experiment, seed=CONFIG.seeds)
 
 
+def of_other_runs(pattern):
+    """The same path of all runs that are there from other configurations."""
+    place = str(Path(pattern).parents[2])
+    folder, files = workflow.inputfile(place), None
+    if folder.is_storage:
+        stored = folder.storage_object
+        # glob_wildcards itself does not list S3
+        files = [place + item.key.removeprefix(stored.key) for item in stored.get_subkeys()] if stored.exists() else []
+    there = expand(pattern, zip, **glob_wildcards(pattern, files)._asdict())
+    return sorted(set(there) - set(of_each_run(pattern)))
+
+
 def finished_runs(wildcards):
     """Scores of the runs of this configuration, and of all that are there from others."""
-    there = map(str, Path("results/evaluation").glob("*/seed-*/overall.csv"))
-    return sorted({*of_each_run(f"{EVALUATION}/overall.csv"), *there})
+    return of_each_run(OVERALL) + of_other_runs(OVERALL)
+
+
+def known_histories(wildcards):
+    """How those runs were trained, where that is known."""
+    return ([] if CONFIG.evaluate.model else of_each_run(HISTORY)) + of_other_runs(HISTORY)
 
 
 def section(name):
@@ -109,6 +139,24 @@ def sha256_of(kind, structure):
     return CONFIG.collection.sha256.get(address_of(kind, structure))
 
 
+def stored_list(wildcards):
+    """An image list that is in an object store."""
+    address = address_of("lists", wildcards.structure)
+    return storage(address) if in_store(address) else []
+
+
+def archive_to_convert(wildcards):
+    """A structure's raw images: fetched first, or straight from an object store."""
+    address = address_of("archives", wildcards.structure)
+    return storage(address) if in_store(address) else f"results/raw/{wildcards.structure}.tar.gz"
+
+
+def sha256_to_convert(wildcards):
+    """The checksum of raw images that were not fetched, and so not checked, before."""
+    archives = CONFIG.collection.archives
+    return sha256_of("archives", wildcards.structure) if in_store(archives) else None
+
+
 def split_lists(task):
     """The train, val and test lists of a task."""
     return [f"results/splits/{task}/{split}.csv" for split in SPLITS]
@@ -125,10 +173,23 @@ def say(text):
     print(text, file=sys.stderr)
 
 
+def on_this_machine(path, since=0):
+    """A result or a log, brought here from an object store if it is kept in one; None if it is not there, or older."""
+    file = workflow.inputfile(path)
+    stored = file.storage_object if file.is_storage else None
+    if not (stored.exists() if stored else Path(file).exists()):
+        return None
+    if (stored.mtime() if stored else Path(file).stat().st_mtime) < since:
+        return None
+    if stored:
+        workflow.async_run(stored.managed_retrieve())
+    return Path(file)
+
+
 def tell_success():
-    for path in map(Path, of_each_run(f"{EVALUATION}/overall.csv")):
-        if path.exists() and path.stat().st_mtime >= STARTED:
-            header, over_images, *_ = (line.split(",") for line in path.read_text().splitlines())
+    for path in of_each_run(OVERALL):
+        if table := on_this_machine(path, since=STARTED):
+            header, over_images, *_ = (line.split(",") for line in table.read_text().splitlines())
             scores = dict(zip(header, over_images))
             shown = ", ".join(f"{name} {float(scores[name]):.4g}" for name in ("r2", "mse", "mae"))
             say(f"{path}: {shown} over {scores['images']} test images")
@@ -136,7 +197,11 @@ def tell_success():
 
 
 def tell_error(snakemake_log):
+    prefix = f"{workflow.storage_settings.default_storage_prefix}".rstrip("/")
     for path in failed_job_logs(snakemake_log):
-        say(f"\nThis job failed: {path}")
-        # the last lines say why; all of them are in the file
-        say("\n".join(Path(path).read_text().splitlines()[-12:]))
+        # a scheduler's logs are never in an object store
+        job_log = Path(path) if Path(path).exists() else on_this_machine(path.removeprefix(f"{prefix}/"))
+        if job_log:
+            say(f"\nThis job failed: {path}")
+            # the last lines say why; all of them are in the file
+            say("\n".join(job_log.read_text().splitlines()[-12:]))

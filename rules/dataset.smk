@@ -3,7 +3,7 @@
 
 rule convert_archive:
     input:
-        archive="results/raw/{structure}.tar.gz",
+        archive=archive_to_convert,
         images="results/lists/{structure}.csv",
         dna_images=f"results/lists/{DNA}.csv" if DNA else [],
     output:
@@ -26,6 +26,7 @@ rule convert_archive:
         dna=DNA,
         scale=CONFIG.preprocess.scale,
         voxel_size_um=CONFIG.preprocess.voxel_size_um,
+        sha256=sha256_to_convert,
         code=source_digest("volumes", "images"),
     message:
         "Convert the images of {wildcards.structure} to training resolution"

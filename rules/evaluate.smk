@@ -32,7 +32,7 @@ rule evaluate_structure:
 
 rule summarise_scores:
     input:
-        expand(rules.evaluate_structure.output.scores, structure=CONFIG.tasks, allow_missing=True),
+        expand(f"{EVALUATION}/structures/{{structure}}.csv", structure=CONFIG.tasks, allow_missing=True),
     output:
         per_image=f"{EVALUATION}/per_image.csv",
         per_structure=f"{EVALUATION}/per_structure.csv",

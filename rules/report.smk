@@ -5,7 +5,7 @@
 
 rule overview_page:
     input:
-        overall=of_each_run(rules.summarise_scores.output.overall),
+        overall=of_each_run(OVERALL),
         pages=of_each_run(
             expand(
                 f"{FIGURES}/{{page}}.html",
@@ -32,7 +32,6 @@ rule overview_page:
         runtime=growing(10),
     params:
         config=CONFIG.model_dump(mode="json"),
-        benchmarks="results/benchmarks",
         code=source_digest("report"),
     message:
         "Show what was run"
@@ -74,7 +73,7 @@ rule data_page:
 rule training_page:
     input:
         model=f"{MODEL}/model.safetensors",
-        history=f"{MODEL}/history.csv",
+        history=HISTORY,
     output:
         page=report(
             f"{FIGURES}/training.html",
@@ -212,7 +211,8 @@ rule composite_page:
 
 rule compare_page:
     input:
-        finished_runs,
+        overall=finished_runs,
+        histories=known_histories,
     output:
         page=report(
             "results/report/compare.html",
@@ -232,7 +232,6 @@ rule compare_page:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        models="results/models",
         code=source_digest("compare"),
     message:
         "Compare experiments and seeds"

@@ -25,10 +25,10 @@ rule report:
     input:
         rules.overview_page.output,
         [] if CONFIG.evaluate.test_set else rules.data_page.output,
-        [] if CONFIG.evaluate.model else of_each_run(rules.training_page.output.page),
-        of_each_run(rules.scores_page.output.page),
-        of_each_run(rules.composite_page.output.page),
-        of_each_run(expand(rules.structure_page.output.page, structure=CONFIG.tasks, allow_missing=True)),
+        [] if CONFIG.evaluate.model else of_each_run(f"{FIGURES}/training.html"),
+        of_each_run(f"{FIGURES}/scores.html"),
+        of_each_run(f"{FIGURES}/composite.html"),
+        of_each_run(expand(f"{FIGURES}/structures/{{structure}}.html", structure=CONFIG.tasks, allow_missing=True)),
     message:
         "Everything that the report shows"
 
@@ -42,16 +42,15 @@ rule compare:
 
 rule download:
     input:
-        expand(rules.download_list.output, structure=CONFIG.tasks),
-        expand(rules.download_archive.output, structure=STRUCTURES),
+        expand("results/lists/{structure}.csv", structure=CONFIG.tasks),
+        [] if in_store(CONFIG.collection.archives) else expand("results/raw/{structure}.tar.gz", structure=STRUCTURES),
     message:
         "All image lists and archives"
 
 
 rule convert:
     input:
-        expand(rules.convert_archive.output, structure=STRUCTURES),
-        expand(rules.check_images.output, structure=STRUCTURES),
+        expand("results/volumes/{structure}.{suffix}", structure=STRUCTURES, suffix=["h5", "left_out.csv", "checked"]),
     message:
         "All volumes"
 
@@ -79,13 +78,13 @@ rule integrate:
 
 rule train:
     input:
-        of_each_run(rules.train_model.output),
+        of_each_run([f"{MODEL}/{file}" for file in ("model.safetensors", "history.csv", "events.jsonl")]),
     message:
         "All models"
 
 
 rule evaluate:
     input:
-        of_each_run(rules.summarise_scores.output),
+        of_each_run([f"{EVALUATION}/{table}.csv" for table in ("per_image", "per_structure", "overall")]),
     message:
         "All scores"

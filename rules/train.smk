@@ -7,7 +7,7 @@ rule train_model:
         val="results/datasets/val.h5",
     output:
         model=f"{MODEL}/model.safetensors",
-        history=f"{MODEL}/history.csv",
+        history=HISTORY,
         events=f"{MODEL}/events.jsonl",
     log:
         "results/logs/train_model/{experiment}/seed-{seed}.log",
@@ -26,6 +26,7 @@ rule train_model:
     params:
         # not an output: outputs are deleted before a rerun, and a killed training goes on from here
         state="results/training/{experiment}/seed-{seed}",
+        tracking=f"{MODEL}/wandb",
         model=section("model"),
         train=train_values(),
         predict=section("predict"),

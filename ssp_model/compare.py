@@ -16,30 +16,33 @@ from ssp_model.pages import figure, heading, table, text, write_page
 from ssp_model.scores import METRICS, label, with_interval
 
 
-def compare_page(overall: Sequence[str | Path], models: str | Path, csv: str | Path, page: str | Path) -> None:
+def compare_page(
+    overall: Sequence[str | Path], histories: Sequence[str | Path], csv: str | Path, page: str | Path
+) -> None:
     """Experiments and seeds side by side.
 
     Parameters
     ----------
     overall : sequence of path
         Scores of runs, `{experiment}/seed-{seed}/overall.csv`.
-    models : path
-        Folder of models, whose histories tell the time and memory of their trainings.
+    histories : sequence of path
+        Of those whose training is known, `{experiment}/seed-{seed}/history.csv`: its time and memory.
     csv : path
         CSV file to write: a row a run.
     page : path
         HTML file to write; figures go to a folder beside it, named alike.
     """
     rows = []
+    history_of = {Path(path).parts[-3:-1]: path for path in histories}
     for path in map(Path, overall):
         experiment, seed = path.parts[-3], int(path.parts[-2].removeprefix("seed-"))
         scores = pd.read_csv(path).set_index("mean_over").loc["images"]
         row: dict[str, Any] = {"experiment": experiment, "seed": seed, "images": int(scores.images)}
         for metric in METRICS:
             row |= {key: scores[key] for key in (metric, f"{metric}_low", f"{metric}_high")}
-        history = Path(models) / experiment / f"seed-{seed}" / "history.csv"
-        known = history.exists()
-        epochs = pd.read_csv(history) if known else pd.DataFrame({"seconds": [np.nan], "peak_memory_mb": [np.nan]})
+        history = history_of.get(path.parts[-3:-1])
+        unknown = pd.DataFrame({"seconds": [np.nan], "peak_memory_mb": [np.nan]})
+        epochs = pd.read_csv(history) if history else unknown
         row |= {"training_s": epochs.seconds.sum(skipna=False), "training_mib": epochs.peak_memory_mb.max()}
         rows.append(row)
     runs = pd.DataFrame(rows).sort_values(["experiment", "seed"])

@@ -37,7 +37,7 @@ class CollectionConfig(Section):
 
     archives: Address = Field(
         description="Address of each structure's `.tar.gz` of images; `{structure}` is filled in. "
-        "`https://`, `http://`, `file://` or a plain path."
+        "`https://`, `http://`, `s3://` (an object in S3), `file://` or a plain path."
     )
     lists: Address = Field(
         description="Address of each structure's image list, a CSV with the columns `path_czi`, "
@@ -134,8 +134,9 @@ class TrainConfig(Section):
     validate_every: int = Field(ge=1, description="Epochs between validations on whole images.")
     devices: int = Field(ge=1, description="Processes on each machine, a GPU each; they share every batch.")
     nodes: int = Field(ge=1, description="Machines; more than one needs a cluster to start the processes.")
-    cache: Literal["disk", "memory"] = Field(
-        description="Where crops are read from: the file on `disk`, or a copy of it in the `memory` of each process."
+    cache: Literal["disk", "scratch", "memory"] = Field(
+        description="Where crops are read from: the file on `disk`, a copy of it on `scratch` (the temporary folder of "
+        "each machine), or a copy in the `memory` of each process."
     )
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
         description="Arithmetic of the network: `auto` takes bf16 where the hardware has units for it, fp16 on "
@@ -174,11 +175,12 @@ class EvaluateConfig(Section):
     """What the evaluation keeps."""
 
     model: str | None = Field(
-        description="A model file to evaluate instead of training one, or null; nothing is trained then."
+        description="A model file (a path or `s3://`) to evaluate instead of training one, or null; nothing is "
+        "trained then."
     )
     test_set: str | None = Field(
-        description="A dataset (HDF5) to evaluate on instead of the test split, or null; no image is downloaded then "
-        "unless training needs it."
+        description="A dataset (HDF5, a path or `s3://`) to evaluate on instead of the test split, or null; no image "
+        "is downloaded then unless training needs it."
     )
     save_images: Literal["pictured", "all"] = Field(
         description="Predictions to keep as OME-TIFF, with signal and target: those `pictured` in the report (best, "

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -40,13 +41,14 @@ def fetch(
     *,
     sha256: str | None = None,
     size: int | None = None,
+    link: bool = True,
     attempts: int = 6,
     wait_s: float = 1.0,
 ) -> None:
     """Make `target` the file at `source`: an `https://`, `http://` or `file://` address, or a path.
 
     A download resumes after a break, within a call and across calls. A local file is not copied: the target
-    becomes a symbolic link to it.
+    becomes a symbolic link to it, unless `link` is False.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ def fetch(
             raise InputError(f"{target}: is a folder, wanted the name of a file; move it away.")
         target.parent.mkdir(parents=True, exist_ok=True)
         if scheme == "file":
-            _link(_local_path(source), target, size, sha256)
+            _take(_local_path(source), target, size, sha256, link)
         else:
             _Download(source, target, size, sha256).run(attempts, wait_s)
     except OSError as error:
@@ -90,8 +92,8 @@ def _local_path(source: str) -> Path:
     return path.absolute()
 
 
-def _link(path: Path, target: Path, size: int | None, sha256: str | None) -> None:
-    """Check the file at `path` and replace `target` by a symbolic link to it."""
+def _take(path: Path, target: Path, size: int | None, sha256: str | None, link: bool) -> None:
+    """Check the file at `path` and replace `target` by a symbolic link to it, or by a copy."""
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist or is not a file"
         raise InputError(f"{path}: {found}, wanted a file; check the path.")
@@ -100,10 +102,13 @@ def _link(path: Path, target: Path, size: int | None, sha256: str | None) -> Non
     if path.resolve() == target.parent.resolve() / target.name:
         raise InputError(f"{path}: is the target itself; keep the source elsewhere.")
     _check(path, str(path), size, sha256)
-    link = target.with_name(target.name + ".link")
-    link.unlink(missing_ok=True)
-    link.symlink_to(path)
-    link.replace(target)
+    temporary = target.with_name(target.name + ".link")
+    temporary.unlink(missing_ok=True)
+    if link:
+        temporary.symlink_to(path)
+    else:
+        shutil.copyfile(path, temporary)
+    temporary.replace(target)
 
 
 def _check(path: Path, source: str, size: int | None, sha256: str | None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 
-PLUMBING = {"__init__", "config", "errors", "files", "log", "provenance", "tracking"}
+PLUMBING = {"__init__", "config", "errors", "files", "log", "provenance", "scratch", "tracking"}
 """Modules that do not change a result's content; values of the configuration are params of the rules that use them."""
 
 
@@ -70,10 +70,10 @@ def let_jobs_import_package() -> None:
 
 
 def failed_job_logs(snakemake_logs: str | Path | Sequence[str | Path]) -> list[str]:
-    """Logs of the jobs that failed, that exist, as Snakemake's own log names them."""
+    """Logs of the jobs that failed, as Snakemake's own log names them."""
     files = [snakemake_logs] if isinstance(snakemake_logs, str | Path) else snakemake_logs
     text = "".join(Path(file).read_text(encoding="utf-8") for file in files)
     named = re.findall(r"^    log: (.+) \(check log file\(s\) for error details\)$", text, re.MULTILINE)
     # a job of a cluster has that of the scheduler besides its own
-    paths = [path for names in named for path in names.split(", ")]
-    return [path for path in dict.fromkeys(paths) if Path(path).exists()]
+    paths = [path.removesuffix(" (send to storage)") for names in named for path in names.split(", ")]
+    return list(dict.fromkeys(paths))

@@ -17,6 +17,8 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -42,6 +44,7 @@ from ssp_model.patches import EpochSampler, RandomCrops
 from ssp_model.predict import Windows, predict_dataset
 from ssp_model.provenance import source_digest
 from ssp_model.record import Record, peak_memory_mb
+from ssp_model.scratch import scratch_copy
 from ssp_model.state import (
     STATE_FILE,
     Interrupted,
@@ -141,8 +144,8 @@ def train_model(
     ------
     InputError
         A dataset is empty, the state is that of another training or in use by one, the loss is no longer a finite
-        number (the step, structures and images are named), the disk is full, the dataset does not fit in the memory it
-        is to be kept in, or nothing here starts processes on `train.nodes` machines.
+        number (the step, structures and images are named), the disk is full, the dataset does not fit in the memory or
+        on the scratch disk it is to be kept in, or nothing here starts processes on `train.nodes` machines.
     SystemExit
         The training was told to stop by a signal, and has saved its state.
     """
@@ -190,7 +193,7 @@ class Training:
             fabric, len(self.tasks), model_config.width, config, self.steps_per_epoch * config.epochs
         )
         self.sampler = EpochSampler(len(train_set), seed, config.batch_size, fabric.global_rank, fabric.world_size)
-        self.loader = make_loader(fabric, train_set, self.sampler, config, seed, threads)
+        self.threads = threads
         self.progress = Progress()
         self.pending: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         events = files.state / "events.jsonl" if fabric.is_global_zero else Path(os.devnull)
@@ -205,15 +208,17 @@ class Training:
         watched = tracking if self.fabric.is_global_zero else tracking.model_copy(update={"wandb": "disabled"})
         settings = self.settings() | {"seed": self.seed}
         with (
+            crops_file(self.fabric, self.train_set, self.config) as crops,
             explain_full_disk(self.files.state),
             track(self.files.tracking, watched, name, settings, resumes) as tracker,
         ):
-            self.run(stop, tracker)
+            self.run(crops, stop, tracker)
             self.finish(tracker)
 
-    def run(self, stop: StopRequest, tracker: Tracker) -> None:
+    def run(self, crops: Path, stop: StopRequest, tracker: Tracker) -> None:
         """Train until the last epoch, or until the validation stops to improve."""
         self.tracker = tracker
+        self.loader = make_loader(self.fabric, crops, self.sampler, self.config, self.seed, self.threads)
         self.log_start()
         while self.progress.epoch <= self.config.epochs and not self.has_stopped_improving():
             self.train_epoch(stop)
@@ -480,17 +485,15 @@ def check_shares(samples: int, config: TrainConfig, processes: int) -> None:
 
 
 def make_loader(
-    fabric: Fabric, train_set: Dataset, sampler: EpochSampler, config: TrainConfig, seed: int, workers: int
+    fabric: Fabric, crops: Path, sampler: EpochSampler, config: TrainConfig, seed: int, workers: int
 ) -> DataLoader:
     """Batches of random crops; read by processes of their own where the CPU is free for it."""
     in_memory = config.cache == "memory"
-    if in_memory:
-        check_memory(train_set, config.devices)
     on_gpu = fabric.device.type == "cuda"
     # crops of images in memory take no time worth a process
     workers = workers if on_gpu and not in_memory else 0
     loader = DataLoader(
-        RandomCrops(train_set.path, config.patch, seed, in_memory),
+        RandomCrops(crops, config.patch, seed, in_memory),
         batch_sampler=sampler,
         num_workers=workers,
         # forked workers would share the threads and files of this process
@@ -499,6 +502,28 @@ def make_loader(
         pin_memory=on_gpu,
     )
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)  # type: ignore[return-value]
+
+
+@contextmanager
+def crops_file(fabric: Fabric, train_set: Dataset, config: TrainConfig) -> Iterator[Path]:
+    """The file that crops are read from: the dataset's, or a copy on scratch, one for all processes of a machine."""
+    if config.cache == "memory":
+        check_memory(train_set, config.devices)
+    if config.cache != "scratch":
+        yield train_set.path
+        return
+    with ExitStack() as stack:
+        copy, problem = None, ""
+        if fabric.local_rank == 0:
+            try:
+                copy = stack.enter_context(scratch_copy(train_set.path))
+            except InputError as error:
+                problem = str(error)
+        # all hear of a problem, so that none waits for a machine that has given up
+        told = gather(fabric, (fabric.node_rank, copy, problem))
+        if problem := next((problem for *_, problem in told if problem), ""):
+            raise InputError(problem)
+        yield next(copy for node, copy, _ in told if copy and node == fabric.node_rank)
 
 
 def check_memory(train_set: Dataset, processes: int) -> None:

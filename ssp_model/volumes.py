@@ -93,6 +93,7 @@ def convert_archive(
     scale: ZYX | None,
     voxel_size_um: ZYX | None,
     workers: int = 1,
+    sha256: str | None = None,
 ) -> None:
     """Convert one structure's images; those that can't be used are listed.
 
@@ -112,12 +113,19 @@ def convert_archive(
         Resize factors, or the voxel size wanted (Z, Y, X); one of the two, the other None.
     workers : int
         Processes that convert.
+    sha256 : str, optional
+        Checksum (hexadecimal) the archive has to have.
 
     Raises
     ------
     InputError
-        The archive is damaged or unsafe, the lists contradict each other, or no image can be used.
+        The archive is damaged, unsafe or not the one wanted, the lists contradict each other, or no image can be used.
     """
+    if sha256 and (found := sha256_of(archive)) != sha256:
+        raise InputError(
+            f"{archive}: has SHA-256 {found}, wanted {sha256}; check that this is the file you want and that "
+            "collection.sha256 is right."
+        )
     jobs = image_jobs(read_list(images), structure, read_list(dna_images) if dna_images else None, dna)
     problems: list[dict[str, object]] = []
     converted = 0

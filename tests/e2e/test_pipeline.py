@@ -22,18 +22,6 @@ from tests.httpserver import FileServer
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def finished(simulated, tmp_path_factory):
-    """A finished run, its configuration and its server, which broke off one download."""
-    folder = tmp_path_factory.mktemp("run")
-    with FileServer(simulated) as server:
-        server.cut_after("tom20.tar.gz", 100_000)
-        config = tiny(server.url("") + "{structure}.tar.gz", server.url("") + "lists/{structure}.csv")
-        ran = snakemake(folder, config)
-        assert ran.returncode == 0, ran.said
-        yield folder, config, server
-
-
 def test_all_stages_left_their_results(finished):
     folder, _, _ = finished
     results = folder / "results"

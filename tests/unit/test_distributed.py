@@ -36,15 +36,17 @@ def command(datasets, folder: Path, devices: int, **options) -> list[str | Path]
     return [SSP, "train", datasets["train"], datasets["val"], folder, *configs]
 
 
-def train(datasets, folder: Path, devices: int, **options) -> None:
+def train(datasets, folder: Path, devices: int, **options) -> str:
     ran = subprocess.run(command(datasets, folder, devices, **options), capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+    return ran.stderr
 
 
 def test_two_processes_give_the_curve_of_one(datasets_of_five, tmp_path):
     """Five samples in batches of three: shares of two and one, and of one and one."""
-    for devices in (1, 2):
-        train(datasets_of_five, tmp_path / str(devices), devices)
+    train(datasets_of_five, tmp_path / "1", 1)
+    # from one copy of the dataset for both
+    assert train(datasets_of_five, tmp_path / "2", 2, cache="scratch").count("copying") == 1
     one, two = (pd.read_csv(tmp_path / str(devices) / "history.csv") for devices in (1, 2))
     for column in [name for name in one if "mse" in name]:
         np.testing.assert_allclose(two[column], one[column], rtol=1e-5, err_msg=column)
@@ -76,6 +78,20 @@ def test_two_processes_are_stopped_and_go_on(datasets_of_five, tmp_path):
     whole, resumed = (load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", stopped))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert len((stopped / "events.jsonl").read_text().splitlines()) == 12 * (2 + 1)
+
+
+def test_all_processes_hear_that_scratch_has_no_room(datasets_of_five, tmp_path):
+    ran = subprocess.run(
+        # no file may be larger than 100 kB
+        ["prlimit", "--fsize=100000", *command(datasets_of_five, tmp_path / "full", 2, cache="scratch")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.count("can't be copied to") == 2
+    assert "copying failed (File too large); let TMPDIR name a folder with more room" in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])

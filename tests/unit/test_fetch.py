@@ -568,6 +568,14 @@ def test_a_local_file_is_linked(local, target, monkeypatch, kind):
     assert only_target_is_left(target)
 
 
+def test_a_local_file_is_copied_where_it_will_not_stay(local, target):
+    fetch(str(local), target, sha256=SHA256, link=False)
+    assert not target.is_symlink()
+    local.unlink()
+    assert target.read_bytes() == CONTENT
+    assert only_target_is_left(target)
+
+
 def test_a_link_replaces_an_older_target_and_a_rerun_replaces_the_link(local, target):
     target.parent.mkdir()
     target.write_text("old")

@@ -47,13 +47,11 @@ def test_digests_of_the_real_package():
 
 
 def test_logs_of_failed_jobs_are_found(tmp_path):
-    job_log = tmp_path / "job.log"
-    job_log.write_text("why")
-    line = f"    log: {job_log} (check log file(s) for error details)\n"
-    (tmp_path / "snakemake.log").write_text(
-        f"Error in rule x:\n{line}{line}    log: gone.log (check log file(s) for error details)\n"
-    )
-    assert failed_job_logs([tmp_path / "snakemake.log"]) == [str(job_log)]
+    told = "    log: {} (check log file(s) for error details)\n"
+    failed = told.format("results/logs/x.log"), told.format("s3://bucket/run/results/logs/y.log (send to storage)")
+    (tmp_path / "snakemake.log").write_text(f"Error in rule x:\n{failed[0]}{failed[0]}Error in rule y:\n{failed[1]}")
+    found = failed_job_logs([tmp_path / "snakemake.log"])
+    assert found == ["results/logs/x.log", "s3://bucket/run/results/logs/y.log"]
 
 
 def test_a_failed_job_of_a_cluster_has_two_logs(tmp_path):

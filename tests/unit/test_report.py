@@ -183,7 +183,7 @@ def test_experiments_are_told_apart_only_beyond_the_spread(tmp_path):
     history = tmp_path / "models/a/seed-0/history.csv"
     history.parent.mkdir(parents=True)
     history.write_text("epoch,seconds,peak_memory_mb\n1,3600,1024\n2,125,2048\n")
-    compare_page(paths, tmp_path / "models", tmp_path / "compare.csv", tmp_path / "compare.html")
+    compare_page(paths, [history], tmp_path / "compare.csv", tmp_path / "compare.html")
     html = (tmp_path / "compare.html").read_text()
     verdicts = dict(re.findall(r">(\w+ − \w+)</td>.*?>((?:beyond|within|can)[^<]*)</td>", html))
     assert verdicts["a − b"] == "beyond the spread"

@@ -1,5 +1,13 @@
 """Training and evaluation on a tiny dataset."""
 
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 import torch
@@ -11,6 +19,7 @@ from ssp_model.config import ModelConfig
 from ssp_model.dry_run import describe_training
 from ssp_model.errors import InputError
 from ssp_model.nn import RepMode
+from ssp_model.scratch import scratch_copy
 from ssp_model.train import TrainFiles, train_model
 from tests.unit.conftest import UNTRACKED, WINDOWS
 
@@ -58,12 +67,69 @@ def test_files_that_are_no_models(tmp_path):
         load_model(tmp_path / "other.safetensors")
 
 
-def test_images_in_memory_give_the_same_training(datasets, tmp_path, train_config):
+@pytest.fixture
+def read_from(monkeypatch) -> list[Path]:
+    """The files that crops were read from."""
+    files: list[Path] = []
+
+    class Recorded(train_module.RandomCrops):
+        def _open(self) -> None:
+            super()._open()
+            files.append(Path(f"/proc/self/fd/{self._images[0][0].file}").readlink())
+
+    monkeypatch.setattr(train_module, "RandomCrops", Recorded)
+    return files
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch) -> Path:
+    """The temporary folder."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_images_in_memory_or_on_scratch_give_the_same_training(datasets, tmp_path, train_config, read_from, scratch):
     weights = [
         load_file(train(datasets, tmp_path / cache, train_config.model_copy(update={"cache": cache}))[0])
-        for cache in ("disk", "memory")
+        for cache in ("disk", "memory", "scratch")
     ]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    for other in weights[1:]:
+        assert all(torch.equal(weights[0][name], other[name]) for name in weights[0])
+    assert [path.parent for path in read_from] == [tmp_path, tmp_path, scratch]
+    assert not list(scratch.iterdir())
+
+
+def test_no_copy_is_left_on_scratch_when_a_training_fails(datasets, tmp_path, train_config, read_from, scratch):
+    with pytest.raises(InputError, match="not a finite number"):
+        train(datasets, tmp_path, train_config.model_copy(update={"cache": "scratch", "learning_rate": 1e30}))
+    assert read_from[0].parent == scratch
+    assert not list(scratch.iterdir())
+
+
+def test_images_that_do_not_fit_on_scratch(datasets, tmp_path, train_config, monkeypatch, scratch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**10))
+    with pytest.raises(
+        InputError, match=r"train.h5 \(0.0 GiB\) can't be copied to .*tmp of .*: 0.0 GiB are free there; let TMPDIR"
+    ):
+        train(datasets, tmp_path, train_config.model_copy(update={"cache": "scratch"}))
+
+
+def test_a_copy_that_a_killed_process_left_goes_with_the_next(tmp_path, scratch):
+    (tmp_path / "train.h5").write_text("images")
+    code = "import os, pathlib as p, signal; from ssp_model.scratch import scratch_copy\n"
+    killed = code + f"with scratch_copy(p.Path('{tmp_path}/train.h5')): os.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run([sys.executable, "-c", killed], env=os.environ | {"TMPDIR": str(scratch)}, check=False)
+    (left,) = scratch.iterdir()
+    os.utime(left, (0, 0))
+    with scratch_copy(tmp_path / "train.h5") as one:
+        assert list(scratch.iterdir()) == [one]
+        assert one.read_text() == "images"
+        os.utime(one, (0, 0))
+        # the copy of a process that lives stays
+        with scratch_copy(tmp_path / "train.h5") as other:
+            assert sorted(scratch.iterdir()) == sorted([one, other])
 
 
 def test_images_that_do_not_fit_in_memory(datasets, tmp_path, train_config, monkeypatch):

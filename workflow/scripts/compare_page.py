@@ -5,4 +5,4 @@ from ssp_model.log import log_to
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    compare_page(list(snakemake.input), snakemake.params.models, snakemake.output.table, snakemake.output.page)
+    compare_page(snakemake.input.overall, snakemake.input.histories, snakemake.output.table, snakemake.output.page)

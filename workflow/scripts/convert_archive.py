@@ -16,4 +16,5 @@ if __name__ == "__main__":
         scale=snakemake.params.scale,
         voxel_size_um=snakemake.params.voxel_size_um,
         workers=snakemake.threads,
+        sha256=snakemake.params.sha256,
     )

@@ -7,4 +7,6 @@ from ssp_model.log import log_to
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    fetch(snakemake.params.address, Path(snakemake.output[0]), sha256=snakemake.params.sha256)
+    stored = snakemake.input.get("stored")
+    source = stored or snakemake.params.address
+    fetch(source, Path(snakemake.output[0]), sha256=snakemake.params.sha256, link=not stored)

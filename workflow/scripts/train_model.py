@@ -9,14 +9,14 @@ if __name__ == "__main__":
     from ssp_model.train import TrainFiles, train_model
 
     log_to(snakemake.log[0])
-    paths = {**snakemake.input, **snakemake.output, "state": snakemake.params.state}
-    model = Path(snakemake.output.model)
+    params = snakemake.params
+    paths = {**snakemake.input, **snakemake.output, "state": params.state, "tracking": params.tracking}
     train_model(
-        TrainFiles(**{name: Path(path) for name, path in paths.items()}, tracking=model.parent / "wandb"),
-        ModelConfig(**snakemake.params.model),
+        TrainFiles(**{name: Path(path) for name, path in paths.items()}),
+        ModelConfig(**params.model),
         # where it is computed comes from the config as it is now: a change of that is no reason to train again
-        TrainConfig(**{**snakemake.config["train"], **snakemake.params.train}),
-        PredictConfig(**snakemake.params.predict),
+        TrainConfig(**{**snakemake.config["train"], **params.train}),
+        PredictConfig(**params.predict),
         TrackingConfig(**snakemake.config["tracking"]),
         "{experiment}-{seed}".format(**snakemake.wildcards),
         seed=int(snakemake.wildcards.seed),

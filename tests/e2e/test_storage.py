@@ -1,0 +1,189 @@
+"""The whole workflow with its inputs and results in an S3 bucket, on a real S3 server on loopback."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import boto3
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load, load_file
+
+from ssp_model.files import sha256_of
+from tests.conftest import PROJECT
+from tests.e2e.conftest import command, snakemake
+
+pytestmark = pytest.mark.slow
+
+
+class Bucket:
+    """A bucket, by plain keys and bytes."""
+
+    def __init__(self, name: str, endpoint: str) -> None:
+        keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+        self.bucket = boto3.resource("s3", endpoint_url=endpoint, **keys).create_bucket(Bucket=name)
+
+    def put(self, key: str, path: Path) -> None:
+        self.bucket.upload_file(path, key)
+
+    def get(self, key: str) -> bytes:
+        return self.bucket.Object(key).get()["Body"].read()
+
+    def keys(self, prefix: str) -> set[str]:
+        return {item.key for item in self.bucket.objects.filter(Prefix=prefix)}
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def lab(simulated):
+    """A bucket with the collection in `raw/`, whose address and keys are in the environment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    moto = [Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
+    with (
+        subprocess.Popen(moto, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        while not listens(port):
+            with suppress(subprocess.TimeoutExpired):
+                pytest.fail(f"the S3 server ended with status {server.wait(0.1)}")
+        endpoint = f"http://127.0.0.1:{port}"
+        for name, value in {"ENDPOINT_URL": endpoint, "ACCESS_KEY": "key", "SECRET_KEY": "secret"}.items():
+            environment.setenv(f"SNAKEMAKE_STORAGE_S3_{name}", value)
+        bucket = Bucket("lab", endpoint)
+        for path in (*simulated.glob("*.tar.gz"), *simulated.glob("lists/*.csv")):
+            bucket.put(f"raw/{path.relative_to(simulated)}", path)
+        yield bucket
+        server.terminate()
+
+
+def in_bucket(*arguments: str, folder: str = "run") -> list[str]:
+    profile = ["--workflow-profile", str(PROJECT / "profiles/s3")]
+    return [*arguments, *profile, "--default-storage-prefix", f"s3://lab/{folder}"]
+
+
+@pytest.fixture(scope="module")
+def stored(finished, simulated, lab, tmp_path_factory):
+    """The folder and the configuration of a run like `finished`, but in the bucket."""
+    archive = simulated / "tom20.tar.gz"
+    config = finished[1] | {
+        "collection": {
+            "archives": "s3://lab/raw/{structure}.tar.gz",
+            "lists": "s3://lab/raw/lists/{structure}.csv",
+            "sha256": {"s3://lab/raw/tom20.tar.gz": sha256_of(archive)},
+        }
+    }
+    folder = tmp_path_factory.mktemp("bucket")
+    ran = snakemake(folder, config, *in_bucket())
+    assert ran.returncode == 0, ran.said
+    assert "results/evaluation/tiny/seed-0/overall.csv: r2" in ran.said
+    return folder, config
+
+
+def test_results_are_those_of_a_run_without_a_bucket(finished, stored, lab):
+    results = finished[0] / "results"
+    model = "models/tiny/seed-0/model.safetensors"
+    there, here = load(lab.get(f"run/results/{model}")), load_file(results / model)
+    assert there.keys() == here.keys()
+    assert all(torch.equal(there[name], here[name]) for name in here)
+    for table in ("per_image", "per_structure", "overall"):
+        name = f"evaluation/tiny/seed-0/{table}.csv"
+        assert lab.get(f"run/results/{name}") == (results / name).read_bytes()
+
+
+def test_all_results_are_in_the_bucket(finished, stored, lab):
+    """But for the tracker's; and archives are read where they are."""
+    paths = (str(path.relative_to(finished[0])) for path in (finished[0] / "results").rglob("*") if path.is_file())
+    expected = {f"run/{path}" for path in paths if "/wandb/" not in path and "/download_archive/" not in path}
+    assert lab.keys("run/results/") ^ expected == set()
+    assert not (stored[0] / "results/evaluation").exists()
+
+
+def test_pages_show_the_same(finished, stored, lab):
+    here = (finished[0] / "results/report/overview.html").read_text()
+    there = lab.get("run/results/report/overview.html").decode()
+    for text in ("None: every listed image could be used.", "train_model", "evaluate_structure", "convert_archive"):
+        assert text in here
+        assert text in there
+
+
+def test_nothing_is_done_twice_from_any_machine(stored, tmp_path):
+    folder, config = stored
+    for place in (folder, tmp_path):
+        assert "Nothing to be done" in snakemake(place, config, *in_bucket("all", "convert", "train", "evaluate")).said
+
+
+def test_report(stored):
+    folder, config = stored
+    ran = snakemake(folder, config, *in_bucket("--report", "report.html"))
+    assert ran.returncode == 0, ran.said
+    html = (folder / "report.html").read_text()
+    for name in ("Overview", "Data", "Training", "Scores", "Pictures", "volume viewer", "best, median, worst"):
+        assert name in html
+
+
+def test_compare_finds_other_runs_in_the_bucket(stored, lab):
+    folder, config = stored
+    for key in lab.keys("run/results/evaluation/tiny") | lab.keys("run/results/models/tiny"):
+        lab.bucket.copy({"Bucket": "lab", "Key": key}, key.replace("/tiny/", "/other/"))
+    ran = snakemake(folder, config, *in_bucket("compare"))
+    assert ran.returncode == 0, ran.said
+    assert "2 of 2 steps" in ran.said
+    (folder / "compare.csv").write_bytes(lab.get("run/results/report/compare.csv"))
+    runs = pd.read_csv(folder / "compare.csv")
+    assert runs.experiment.tolist() == ["other", "tiny"]
+    assert (runs.training_s > 0).all()
+
+
+def test_a_stopped_training_goes_on(stored, lab):
+    """Its state stays on the machine."""
+    folder, config = stored
+    config = config | {"experiment": "long", "train": config["train"] | {"epochs": 12, "validate_every": 1}}
+    arguments = command(folder, config, *in_bucket("train"))
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, start_new_session=True
+    ) as process:
+        next(line for line in process.stdout if "epoch 1 of 12" in line)
+        os.killpg(process.pid, signal.SIGINT)
+        process.stdout.read()
+    assert (folder / "results/training/long/seed-0/state.pt").exists()
+    assert not lab.keys("run/results/models/long")
+    ran = snakemake(folder, config, *in_bucket("train"))
+    assert ran.returncode == 0, ran.said
+    assert "going on from epoch" in lab.get("run/results/logs/train_model/long/seed-0.log").decode()
+    assert lab.get("run/results/models/long/seed-0/history.csv").count(b"\n") == 1 + 12
+
+
+def test_model_and_images_from_a_bucket(finished, stored, tmp_path):
+    """With the results on this machine."""
+    config = stored[1] | {
+        "experiment": "elsewhere",
+        "evaluate": {
+            "model": "s3://lab/run/results/models/tiny/seed-0/model.safetensors",
+            "test_set": "s3://lab/run/results/datasets/test.h5",
+        },
+    }
+    scores = "results/evaluation/{}/seed-0/structures/tom20.csv"
+    ran = snakemake(tmp_path, config, scores.format("elsewhere"))
+    assert ran.returncode == 0, ran.said
+    assert (tmp_path / scores.format("elsewhere")).read_bytes() == (finished[0] / scores.format("tiny")).read_bytes()
+
+
+def test_wrong_archive_is_told_plainly(stored, tmp_path):
+    collection = stored[1]["collection"]
+    config = stored[1] | {"collection": collection | {"sha256": {"s3://lab/raw/tom20.tar.gz": "0" * 64}}}
+    ran = snakemake(tmp_path, config, *in_bucket("results/volumes/tom20.h5", folder="wrong"))
+    assert ran.returncode == 1
+    assert "This job failed: s3://lab/wrong/results/logs/convert_archive/tom20.log" in ran.said
+    assert f"lab/raw/tom20.tar.gz: has SHA-256 {collection['sha256']['s3://lab/raw/tom20.tar.gz']}" in ran.said
+    assert "Traceback" not in ran.said
