@@ -9,6 +9,7 @@ takes ranks and addresses from what Slurm tells each task.
 
 import os
 import sys
+import time
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +18,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ssp_model.errors import InputError
+
+LONGEST_GRACE_S = 600
+"""Slurm is expected to end a job at most this long after SIGTERM."""
 
 
 def start_processes(devices: int, nodes: int, threads: int) -> None:
@@ -48,6 +52,15 @@ def start_processes(devices: int, nodes: int, threads: int) -> None:
             f"train.nodes is {nodes}, but this is no Slurm job, and nothing else here starts processes on other "
             "machines; run with --workflow-profile profiles/slurm, or set train.nodes to 1."
         )
+
+
+def await_kill() -> None:
+    """Within a Slurm job, wait for the end that SIGTERM has announced.
+
+    A preempted job that ends by itself in the time it is given counts as failed, and does not go back into the queue.
+    """
+    if "SLURM_JOB_ID" in os.environ:
+        time.sleep(LONGEST_GRACE_S)
 
 
 class SumOverProcesses(torch.autograd.Function):

@@ -33,7 +33,7 @@ from torch.utils.data import DataLoader
 from ssp_model.checkpoint import ModelInfo, save_model
 from ssp_model.config import PLACEMENT, ModelConfig, PredictConfig, TrackingConfig, TrainConfig
 from ssp_model.dataset import Dataset
-from ssp_model.distributed import any_process, gather, start_processes
+from ssp_model.distributed import any_process, await_kill, gather, start_processes
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import device_name, free_memory, make_fabric
@@ -151,13 +151,21 @@ def train_model(
     """
     start_processes(config.devices, config.nodes, threads)
     torch.set_num_threads(threads)
-    with sole_user(files.state):
-        fabric = make_fabric(config.precision, config.devices, config.nodes)
-        fabric.launch()
-        fabric.seed_everything(seed, verbose=False)
-        with Dataset(files.train) as train_set, Dataset(files.val) as val_set, stop_on_signals() as stop:
-            training = Training(fabric, files, train_set, val_set, model_config, config, predict_config, seed, threads)
-            training.run_to_end(stop, tracking, name)
+    try:
+        with sole_user(files.state):
+            fabric = make_fabric(config.precision, config.devices, config.nodes)
+            fabric.launch()
+            fabric.seed_everything(seed, verbose=False)
+            with Dataset(files.train) as train_set, Dataset(files.val) as val_set, stop_on_signals() as stop:
+                training = Training(
+                    fabric, files, train_set, val_set, model_config, config, predict_config, seed, threads
+                )
+                training.run_to_end(stop, tracking, name)
+    except Interrupted as interrupted:
+        logger.info("stopped by %s; the same command goes on from here", interrupted)
+        if interrupted.signal_number == signal.SIGTERM:
+            await_kill()
+        sys.exit(128 + interrupted.signal_number)
 
 
 class Training:
@@ -199,17 +207,13 @@ class Training:
         resumes = self.resume()
         watched = tracking if self.fabric.is_global_zero else tracking.model_copy(update={"wandb": "disabled"})
         settings = self.settings() | {"seed": self.seed}
-        try:
-            with (
-                crops_file(self.fabric, self.train_set, self.config) as crops,
-                explain_full_disk(self.files.state),
-                track(self.files.tracking, watched, name, settings, resumes) as tracker,
-            ):
-                self.run(crops, stop, tracker)
-                self.finish(tracker)
-        except Interrupted as interrupted:
-            logger.info("stopped by %s; the same command goes on from here", interrupted)
-            sys.exit(128 + interrupted.signal_number)
+        with (
+            crops_file(self.fabric, self.train_set, self.config) as crops,
+            explain_full_disk(self.files.state),
+            track(self.files.tracking, watched, name, settings, resumes) as tracker,
+        ):
+            self.run(crops, stop, tracker)
+            self.finish(tracker)
 
     def run(self, crops: Path, stop: StopRequest, tracker: Tracker) -> None:
         """Train until the last epoch, or until the validation stops to improve."""

@@ -55,11 +55,11 @@ PreemptMode=REQUEUE
 GresTypes=gpu
 MinJobAge=600
 ReturnToService=2
-KillWait=10
+KillWait=5
 NodeName=node1 NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=16818 CPUs=8 RealMemory=32000 Gres=gpu:1 State=UNKNOWN
 NodeName=node2 NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=16819 CPUs=8 RealMemory=32000 State=UNKNOWN
 PartitionName=cpu Nodes=node1,node2 Default=YES DefaultTime=10 State=UP
-PartitionName=gpu Nodes=node1 DefaultTime=10 PriorityTier=1 GraceTime=20 State=UP
+PartitionName=gpu Nodes=node1 DefaultTime=10 PriorityTier=1 GraceTime=8 State=UP
 PartitionName=urgent Nodes=node1 DefaultTime=1 MaxTime=1 PriorityTier=9 PreemptMode=OFF State=UP
 EOF
 }
