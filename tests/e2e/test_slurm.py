@@ -149,10 +149,10 @@ def test_whole_pipeline(run):
 
 def test_workflow_is_interrupted_then_killed(run, simulated):
     """Ctrl-C takes the jobs along; a workflow that is killed leaves its job, which ends well, and nothing is lost."""
-    configure(run, simulated, "stopped", {"epochs": 250, "validate_every": 20})
+    configure(run, simulated, "stopped", {"epochs": 150, "validate_every": 20})
     log, state = run / "results/logs/train_model/stopped/seed-0.log", run / "results/training/stopped/seed-0/state.pt"
     process = start(run, "train")
-    wait_for("epoch 20 of 250", log)
+    wait_for("epoch 20 of 150", log)
     process.send_signal(signal.SIGINT)
     assert process.wait() != 0
     wait_for("stopped by SIGTERM", log)
@@ -171,7 +171,7 @@ def test_workflow_is_interrupted_then_killed(run, simulated):
     (ended,) = [job for job in jobs_of_slurm() if job["JobId"] == orphan["JobId"]]
     assert ended["JobState"] == "COMPLETED"
     assert "this training has ended before" in log.read_text()
-    assert pd.read_csv(run / "results/models/stopped/seed-0/history.csv").epoch.tolist() == list(range(1, 251))
+    assert pd.read_csv(run / "results/models/stopped/seed-0/history.csv").epoch.tolist() == list(range(1, 151))
     assert "Nothing to be done" in snakemake(run, "train")
 
 
