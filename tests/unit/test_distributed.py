@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 
 from ssp_model.distributed import start_processes
 from ssp_model.errors import InputError
+from ssp_model.loader import check_shares
 from ssp_model.nn import RepMode
 from ssp_model.patches import EpochSampler
-from ssp_model.train import check_shares
 from tests.conftest import PROJECT
 
 SSP = Path(sys.executable).parent / "ssp"

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ssp_model import train as train_module
+from ssp_model import loader as loader_module
 from ssp_model.checkpoint import load_model, read_info
 from ssp_model.config import ModelConfig
 from ssp_model.dry_run import describe_training
@@ -72,12 +72,12 @@ def read_from(monkeypatch) -> list[Path]:
     """The files that crops were read from."""
     files: list[Path] = []
 
-    class Recorded(train_module.RandomCrops):
+    class Recorded(loader_module.RandomCrops):
         def _open(self) -> None:
             super()._open()
             files.append(Path(f"/proc/self/fd/{self._images[0][0].file}").readlink())
 
-    monkeypatch.setattr(train_module, "RandomCrops", Recorded)
+    monkeypatch.setattr(loader_module, "RandomCrops", Recorded)
     return files
 
 
@@ -133,7 +133,7 @@ def test_a_copy_that_a_killed_process_left_goes_with_the_next(tmp_path, scratch)
 
 
 def test_images_that_do_not_fit_in_memory(datasets, tmp_path, train_config, monkeypatch):
-    monkeypatch.setattr(train_module, "free_memory", lambda: 2**10)
+    monkeypatch.setattr(loader_module, "free_memory", lambda: 2**10)
     with pytest.raises(InputError, match=r"the images of .*train.h5 take 0.0 GiB, once for each of 1 processes, and"):
         train(datasets, tmp_path, train_config.model_copy(update={"cache": "memory"}))
 
