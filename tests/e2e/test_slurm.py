@@ -106,7 +106,10 @@ def test_whole_pipeline(run):
     partitions = [f"{rule}:slurm_partition=gpu" for rule in ON_GPU]
     process = start(run, "--set-resources", "convert_archive:mem_mb=200*attempt**2", *partitions)
     wait_for("epoch 20 of 100", log)
-    subprocess.run(["sbatch", "--partition=urgent", "--gpus=1", "--mem=10", "--wait", "--wrap=true"], check=True)
+    subprocess.run(
+        ["sbatch", "--partition=urgent", "--gpus=1", "--mem=10", "--wait", "--output=/dev/null", "--wrap=true"],
+        check=True,
+    )
     code, said = process.wait(), (run / "said.log").read_text()
     assert code == 0, said
     assert (run / "results/report/overview.html").exists()
