@@ -12,6 +12,12 @@ report: "workflow/report/workflow.rst"
 
 
 include: "rules/common.smk"
+
+
+# for --sdm apptainer, made from envs/ssp.def
+container: f"{PROJECT}/envs/ssp.sif"
+
+
 include: "rules/collection.smk"
 include: "rules/dataset.smk"
 include: "rules/train.smk"

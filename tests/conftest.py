@@ -1,6 +1,10 @@
 """Fixtures shared by all tests."""
 
 import os
+import socket
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +39,33 @@ def shared_data() -> Path:
 def config_values() -> dict:
     """The values of `config.yaml`, to be changed."""
     return yaml.safe_load((PROJECT / "config.yaml").read_text())
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="session")
+def aws() -> str:
+    """The address of a server on loopback that answers as Amazon's S3 and Batch do; jobs of Batch fail at once."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=os.environ | {"MOTO_SIMPLE_BATCH_FAIL_AFTER": "0"}, **quiet) as server:
+        while not listens(port):
+            with suppress(subprocess.TimeoutExpired):
+                pytest.fail(f"the server ended with status {server.wait(0.1)}")
+        yield f"http://127.0.0.1:{port}"
+        server.terminate()
+
+
+@pytest.fixture(scope="module")
+def store(aws) -> str:
+    """The same, with its address and keys in the environment for Snakemake's storage."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {"ENDPOINT_URL": aws, "ACCESS_KEY": "key", "SECRET_KEY": "secret"}.items():
+            environment.setenv(f"SNAKEMAKE_STORAGE_S3_{name}", value)
+        yield aws

@@ -3,10 +3,7 @@
 import os
 import re
 import signal
-import socket
 import subprocess
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 import boto3
@@ -39,33 +36,13 @@ class Bucket:
         return {item.key for item in self.bucket.objects.filter(Prefix=prefix)}
 
 
-def listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture(scope="module")
-def lab(simulated):
+def lab(simulated, store):
     """A bucket with the collection in `raw/`, whose address and keys are in the environment."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    moto = [Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
-    with (
-        subprocess.Popen(moto, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server,
-        pytest.MonkeyPatch.context() as environment,
-    ):
-        while not listens(port):
-            with suppress(subprocess.TimeoutExpired):
-                pytest.fail(f"the S3 server ended with status {server.wait(0.1)}")
-        endpoint = f"http://127.0.0.1:{port}"
-        for name, value in {"ENDPOINT_URL": endpoint, "ACCESS_KEY": "key", "SECRET_KEY": "secret"}.items():
-            environment.setenv(f"SNAKEMAKE_STORAGE_S3_{name}", value)
-        bucket = Bucket("lab", endpoint)
-        for path in (*simulated.glob("*.tar.gz"), *simulated.glob("lists/*.csv")):
-            bucket.put(f"raw/{path.relative_to(simulated)}", path)
-        yield bucket
-        server.terminate()
+    bucket = Bucket("lab", store)
+    for path in (*simulated.glob("*.tar.gz"), *simulated.glob("lists/*.csv")):
+        bucket.put(f"raw/{path.relative_to(simulated)}", path)
+    return bucket
 
 
 def in_bucket(*arguments: str, folder: str = "run") -> list[str]:

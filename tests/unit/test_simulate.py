@@ -42,7 +42,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def extract(collection: Path, structure: str, to: Path) -> list[Path]:
     with tarfile.open(collection / f"{structure}.tar.gz") as archive:
-        archive.extractall(to, filter="data")
+        archive.extractall(to)
         return [to / name for name in archive.getnames()]
 
 

@@ -175,7 +175,7 @@ def test_member_that_escapes_its_folder(collection, name, tmp_path):
         member.size = 4
         tar.addfile(member, io.BytesIO(b"evil"))
     if name.startswith("/"):
-        # the data filter takes the leading slash off, so the member is merely not on the list
+        # members are not written by their names, so this one is merely not on the list
         with pytest.raises(InputError, match="(?s)not in.*No image of it is left to use"):
             collection.convert()
     else:
