@@ -43,7 +43,8 @@ for name, limit in {"raw_archives": 1, "gpu": 1}.items():
 
 
 wildcard_constraints:
-    structure="|".join(CONFIG.tasks),
+    # no list of all names, which would be gone through for each file of each job: `download_list` has it
+    structure=r"[\w-]+",
     split="|".join(SPLITS),
     # the runs of this configuration only: others that are there are read, never made
     experiment=re.escape(CONFIG.experiment),
