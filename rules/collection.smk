@@ -10,6 +10,8 @@ rule download_list:
         "results/logs/download_list/{structure}.log",
     benchmark:
         "results/benchmarks/download_list/{structure}.tsv"
+    wildcard_constraints:
+        structure="|".join(CONFIG.tasks),
     conda:
         "../envs/ssp.yaml"
     resources:

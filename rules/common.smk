@@ -59,7 +59,8 @@ if workflow.is_main_process:
 
 
 wildcard_constraints:
-    structure="|".join(CONFIG.tasks),
+    # no list of all names, which would be gone through for each file of each job: `download_list` has it
+    structure=r"[\w-]+",
     split="|".join(SPLITS),
     # the runs of this configuration only: others that are there are read, never made
     experiment=re.escape(CONFIG.experiment),

@@ -70,8 +70,6 @@ rule split_structure:
         "results/logs/split_structure/{structure}.log",
     benchmark:
         "results/benchmarks/split_structure/{structure}.tsv"
-    wildcard_constraints:
-        structure="|".join(STRUCTURES),
     conda:
         "../envs/ssp.yaml"
     resources:
@@ -87,6 +85,8 @@ rule split_structure:
 
 
 if DNA:
+
+    ruleorder: split_dna > split_structure
 
     rule split_dna:
         input:

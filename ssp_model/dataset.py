@@ -68,7 +68,8 @@ class Dataset:
                 f"{self.path} has samples of {', '.join(unknown)}, but the model predicts {', '.join(tasks)} only; "
                 "train with these structures, or leave them out of the dataset."
             )
-        self.index["task_number"] = [list(tasks).index(task) for task in self.index.task]
+        number = {task: number for number, task in enumerate(tasks)}
+        self.index["task_number"] = [number[task] for task in self.index.task]
 
     def __len__(self) -> int:
         return len(self.index)

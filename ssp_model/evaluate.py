@@ -1,9 +1,11 @@
 """Scores of a model over the test images (RepMode, section 4.1), and its predictions as OME-TIFF."""
 
 import logging
+import tempfile
 from pathlib import Path
 from typing import Literal
 
+import h5py
 import numpy as np
 import pandas as pd
 import torch
@@ -140,15 +142,24 @@ def predict_composite(
     model, info = load_model(model_path, fabric.device)
     table = read_scores(per_image)
     median = table.loc[places(table.r2).index("median")]
-    with Dataset(test_set) as dataset, progress("predict", len(info.structures), "structures") as advance:
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        Dataset(test_set) as dataset,
+        # predictions wait in a file, as a hundred structures fill a machine's memory
+        tempfile.TemporaryDirectory(dir=output.parent, prefix=".part.") as folder,
+        h5py.File(Path(folder) / "predictions.h5", "w") as file,
+        progress("predict", len(info.structures), "structures") as advance,
+    ):
         check_dataset(dataset, info)
         of_median = (dataset.index.task == median.structure) & (dataset.index.path_czi == median.path_czi)
         signal = dataset.signal(dataset.index.index[of_median][0])[()]
         channels = [signal]
         windows = Windows.of(info.patch, predict_config)
-        for task in range(len(info.structures)):
-            predicted = predict_volume(specialised(model, task), signal, windows, fabric.autocast)
-            channels.append(np.asarray(predicted))
+        for task, structure in enumerate(info.structures):
+            predicted = file.create_dataset(structure, signal.shape, np.float32)
+            predict_volume(specialised(model, task), signal, windows, fabric.autocast, predicted)
+            channels.append(predicted)
             advance(1)
         write_ome_tiff(output, channels, ["transmitted light", *info.structures], dataset.voxel_size_um)
 

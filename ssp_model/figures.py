@@ -9,6 +9,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -311,14 +312,14 @@ def brightness(volume: np.ndarray, z: int) -> np.ndarray:
 
 
 def plot_inputs(
-    pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], voxel_size_um: Sequence[float] | None, path: str | Path
+    pairs: Mapping[str, tuple[h5py.Dataset, h5py.Dataset]], voxel_size_um: Sequence[float] | None, path: str | Path
 ) -> None:
     """Montage: for each structure a plane of a training image, transmitted light above the target.
 
     Parameters
     ----------
     pairs : mapping
-        By structure: signal and target, (Z, Y, X).
+        By structure: signal and target, (Z, Y, X), of which one at a time is held in memory.
     voxel_size_um : sequence of float, or None
     path : path
         Picture to write.
@@ -333,7 +334,7 @@ def plot_inputs(
     um_y, um_x = voxel_size_um[1:] if voxel_size_um else (1.0, 1.0)
     for number, (structure, (signal, target)) in enumerate(pairs.items()):
         above, below = (grid[2 * (number // columns) + i, number % columns] for i in (0, 1))
-        z, _, _ = focus(target)
+        z, _, _ = focus(target[()])
         height, width = target.shape[1] * um_y, target.shape[2] * um_x
         for axes, plane, colours in ((above, signal[z], "gray"), (below, target[z], "magma")):
             axes.imshow(

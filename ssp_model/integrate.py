@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import h5py
 import numpy as np
@@ -59,15 +59,27 @@ def integrate(
             _write_dataset(Path(path), split, samples[split], source, config)
 
 
+class StoredVolumes(NamedTuple):
+    """Where the volumes of an image are, and what must be known of all images at once."""
+
+    structure: str
+    group: str
+    voxel_size_um: np.ndarray
+    source_sha256: str
+
+
 class VolumesByPath:
-    """The volumes of all structures, found by `path_czi`."""
+    """The volumes of all structures, found by `path_czi`; one file is open at a time, however many there are."""
 
     def __init__(self, volumes: Mapping[str, str | Path]) -> None:
-        self._files = {structure: h5py.File(path, "r") for structure, path in volumes.items()}
-        self._groups = {
-            group.attrs["path_czi"]: (structure, group)
-            for structure, file in self._files.items()
-            for group in file.values()
+        self._volumes = volumes
+        self._open: tuple[str, h5py.File] | None = None
+        self._images = {
+            group.attrs["path_czi"]: StoredVolumes(
+                structure, name, group.attrs["voxel_size_um"], str(group.attrs["source_sha256"])
+            )
+            for structure in volumes
+            for name, group in self._file(structure).items()
         }
 
     def __enter__(self) -> Self:
@@ -76,18 +88,27 @@ class VolumesByPath:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file in self._files.values():
-            file.close()
+        if self._open:
+            self._open[1].close()
 
-    def volume(self, path_czi: str, role: str) -> tuple[h5py.Dataset, h5py.Group]:
-        """The dataset of one channel of an image, and the image's group."""
-        if path_czi not in self._groups or role not in self._groups[path_czi][1]:
-            files = ", ".join(file.filename for file in self._files.values())
+    def _file(self, structure: str) -> h5py.File:
+        if self._open and self._open[0] == structure:
+            return self._open[1]
+        if self._open:
+            self._open[1].close()
+        self._open = structure, h5py.File(self._volumes[structure], "r")
+        return self._open[1]
+
+    def group(self, path_czi: str, role: str) -> h5py.Group:
+        """The group of an image that has a volume of this role; good until the next is asked for."""
+        image = self._images.get(path_czi)
+        group = self._file(image.structure)[image.group] if image else None
+        if group is None or role not in group:
+            where = self._volumes[image.structure] if image else f"the volumes of {', '.join(self._volumes)}"
             raise InputError(
-                f"{path_czi} has no {role} volume in {files}; convert again (snakemake --forcerun convert_archive)."
+                f"{path_czi} has no {role} volume in {where}; convert again (snakemake --forcerun convert_archive)."
             )
-        group = self._groups[path_czi][1]
-        return group[role], group
+        return group
 
     def check_voxel_sizes(self) -> None:
         """A network learns at one voxel size: say so of a mixture, naming two images that differ.
@@ -95,9 +116,9 @@ class VolumesByPath:
         With factors given explicitly, as published, that is the user's choice.
         """
         known = [
-            (group.attrs["voxel_size_um"], path)
-            for path, (_, group) in self._groups.items()
-            if np.isfinite(group.attrs["voxel_size_um"]).all()
+            (image.voxel_size_um, path)
+            for path, image in self._images.items()
+            if np.isfinite(image.voxel_size_um).all()
         ]
         if not known:
             return
@@ -116,7 +137,8 @@ class VolumesByPath:
         place: dict[str, tuple[str, str]] = {}
         for split, images in samples.items():
             for task, image in images:
-                digest = str(self.volume(image, task)[1].attrs["source_sha256"])
+                self.group(image, task)
+                digest = self._images[image].source_sha256
                 first_split, first_image = place.setdefault(digest, (split, image))
                 if first_split != split:
                     raise InputError(
@@ -134,13 +156,12 @@ def _write_dataset(
         signals, targets = file.create_group("signals"), file.create_group("targets")
         with progress(f"integrate {split}", len(samples), "samples") as advance:
             for number, (task, image) in enumerate(samples):
-                signal, group = source.volume(image, SIGNAL)
+                group = source.group(image, task)
                 if image not in signal_number:
                     signal_number[image] = len(signal_number)
-                    _copy(signal, signals, signal_number[image], group)
-                target, _ = source.volume(image, task)
-                _copy(target, targets, number, group)
-                index.append(_index_row(task, image, signal_number[image], number, signal, target, group))
+                    _copy(group[SIGNAL], signals, signal_number[image], group)
+                _copy(group[task], targets, number, group)
+                index.append(_index_row(task, image, signal_number[image], number, group))
                 advance(1)
         columns = pd.DataFrame(index)
         for column in columns:
@@ -164,15 +185,8 @@ def _copy(volume: h5py.Dataset, to: h5py.Group, number: int, image: h5py.Group) 
     copy.attrs.update(path_czi=image.attrs["path_czi"], voxel_size_um=image.attrs["voxel_size_um"])
 
 
-def _index_row(
-    task: str,
-    image: str,
-    signal_number: int,
-    number: int,
-    signal: h5py.Dataset,
-    target: h5py.Dataset,
-    group: h5py.Group,
-) -> dict[str, object]:
+def _index_row(task: str, image: str, signal_number: int, number: int, group: h5py.Group) -> dict[str, object]:
+    signal, target = group[SIGNAL], group[task]
     return {
         "task": task,
         "path_czi": image,

@@ -165,12 +165,12 @@ def data_page(
         with Dataset(path) as dataset:
             indices.append(dataset.index)
             if number == 0:
-                firsts = dataset.index.drop_duplicates("task").index
-                pairs = {dataset.index.task[i]: (dataset.signal(i)[()], dataset.target(i)[()]) for i in firsts}
+                firsts = dataset.index.sort_values("task", kind="stable").drop_duplicates("task").index
+                pairs = {dataset.index.task[i]: (dataset.signal(i), dataset.target(i)) for i in firsts}
                 voxel = dataset.voxel_size_um
-    plot_inputs(dict(sorted(pairs.items())), voxel, folder / "images.png")
+                sizes = sorted({signal.shape for signal, _ in pairs.values()})
+                plot_inputs(pairs, voxel, folder / "images.png")
     plot_intensities(pd.concat(indices), folder / "intensities.png")
-    sizes = sorted({signal.shape for signal, _ in pairs.values()})
     write_page(
         page,
         "Data",

@@ -26,6 +26,8 @@ FEWEST = 5
 """Images below which no interval is given: it would be far too narrow."""
 RESAMPLES = 10_000
 """Bootstrap samples behind an interval."""
+IMAGES_AT_ONCE = 100
+"""Images of a structure beyond which its bootstrap samples are drawn in several parts."""
 
 
 def read_scores(path: str | Path) -> pd.DataFrame:
@@ -64,8 +66,10 @@ def summarise(
     rows = []
     for structure, group in table.groupby("structure"):
         values = group[list(METRICS)].to_numpy(float)
-        drawn = rng.integers(len(values), size=(RESAMPLES, len(values)))
-        means.append(values[drawn].mean(axis=1))
+        # some at a time, so that memory does not grow with the images
+        at_once = [len(part) for part in np.array_split(np.arange(RESAMPLES), -(-len(values) // IMAGES_AT_ONCE))]
+        drawn = (rng.integers(len(values), size=(samples, len(values))) for samples in at_once)
+        means.append(np.concatenate([values[part].mean(axis=1) for part in drawn]))
         counts.append(len(values))
         rows.append(
             {"structure": structure, "images": len(values), **_interval(values.mean(axis=0), means[-1], len(values))}

@@ -60,6 +60,8 @@ SAVE_EVERY_S = 180.0
 BEST_MODEL = "best.safetensors"
 LOOK_EVERY_STEPS = 20
 """Steps after which losses are looked at; looking at each would make a GPU wait."""
+MOST_PICTURED = 24
+"""Structures in the picture of a validation; three whole volumes of each are held in memory until it is drawn."""
 LOOK_EVERY_S = 2.0
 """Several processes agree on whether to stop when losses are looked at: with long steps, about this often."""
 
@@ -319,10 +321,9 @@ class Training:
         mine = samples[self.fabric.global_rank :: self.fabric.world_size]
         windows, autocast = Windows.of(self.config.patch, self.predict_config), self.fabric.autocast
         scores: list[tuple[int, float]] = []
-        # a tracker gets the first image of each structure, of those that the process that writes has predicted
-        pictured = (
-            set(self.val_set.index.loc[mine].drop_duplicates("task").index) if self.tracker.wants_pictures else ()
-        )
+        # a tracker gets the first image of some structures, of those that the process that writes has predicted
+        firsts = self.val_set.index.loc[mine].drop_duplicates("task").index[:MOST_PICTURED]
+        pictured = set(firsts) if self.tracker.wants_pictures else ()
         pictures: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         for sample, prediction in predict_dataset(network, self.val_set, windows, autocast, mine):
             target = self.val_set.target(sample)[()]

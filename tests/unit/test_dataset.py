@@ -1,8 +1,11 @@
 """Datasets and the crops read from them."""
 
+import resource
+
 import h5py
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from torch.utils.data import DataLoader
 
@@ -67,6 +70,31 @@ def test_datasets_are_plain_hdf5(parts):
         assert len(file["targets"]) == 2
         assert file["index/task"].asstr()[:].tolist() == ["dna", "tom20"]
         assert file["signals/00000"].chunks is None
+
+
+def test_more_structures_than_files_that_may_be_open(parts, tmp_path):
+    _, volumes, datasets = parts
+    lists, many = {}, {}
+    for number in range(40):
+        name = f"structure_{number:02d}"
+        many[name] = tmp_path / f"{name}.h5"
+        with h5py.File(volumes["tom20"]) as source, h5py.File(many[name], "w") as file:
+            for row in source:
+                source.copy(row, file)
+                file[row].move("tom20", name)
+                file[row].attrs.update(path_czi=f"data/{name}/{row}.czi", source_sha256=f"{name} {row}")
+        lists[name] = {split: tmp_path / f"{name}-{split}.csv" for split in SPLITS}
+        for row, path in enumerate(lists[name].values()):
+            pd.DataFrame({"path_czi": [f"data/{name}/{row:04d}.czi"]}).to_csv(path, index=False)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (psutil.Process().num_fds() + 20, before[1]))
+    try:
+        integrate(lists, many, datasets, CONFIG)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with Dataset(datasets["val"]) as val, h5py.File(many["structure_39"]) as source:
+        assert len(val) == 40
+        np.testing.assert_array_equal(val.target(39), source["0001/structure_39"])
 
 
 def test_image_in_two_splits_leaves_no_dataset(parts):

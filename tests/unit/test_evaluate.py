@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import tifffile
 
+from ssp_model import scores
 from ssp_model.checkpoint import ModelInfo, load_model, save_model
 from ssp_model.config import PredictConfig
 from ssp_model.errors import InputError
@@ -90,6 +91,18 @@ def test_means_and_their_intervals(tmp_path):
     assert overall.r2_low["images"] < overall.r2["images"] < overall.r2_high["images"]
     wide = overall.r2_high - overall.r2_low
     assert wide["structures"] > wide["images"]
+
+
+def test_intervals_of_many_images_take_no_more_memory(tmp_path, monkeypatch):
+    """Drawn in parts, the samples are those drawn at once."""
+    scores_table(tmp_path / "many.csv", "many", np.random.default_rng(0).normal(0.5, 0.1, 60))
+    tables = []
+    for at_once in (60, 7):
+        monkeypatch.setattr(scores, "IMAGES_AT_ONCE", at_once)
+        outputs = [tmp_path / f"{name}-{at_once}.csv" for name in ("images", "structures", "overall")]
+        summarise([tmp_path / "many.csv"], *outputs)
+        tables.append(outputs[1].read_text())
+    assert tables[0] == tables[1]
 
 
 def test_undefined_correlations_stay_undefined(tmp_path):

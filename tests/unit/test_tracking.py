@@ -11,7 +11,7 @@ from wandb.proto import wandb_internal_pb2
 from ssp_model import train as train_module
 from ssp_model.config import ModelConfig, TrackingConfig
 from ssp_model.errors import InputError
-from ssp_model.tracking import track
+from ssp_model.tracking import WandbTracker, track
 from ssp_model.train import TrainFiles, train_model
 from tests.unit.conftest import WINDOWS
 
@@ -94,6 +94,14 @@ def test_a_stopped_training_goes_on_in_the_same_run(datasets, tmp_path, train_co
     assert sorted(path.name for path in (tmp_path / "wandb/pictures").iterdir()) == [
         f"epoch-{epoch:04d}.png" for epoch in (1, 2, 3)
     ]
+
+
+def test_not_all_of_many_structures_are_pictured(datasets, tmp_path, train_config, monkeypatch):
+    pictured = []
+    monkeypatch.setattr(WandbTracker, "picture", lambda self, epoch, images: pictured.append(list(images)))
+    monkeypatch.setattr(train_module, "MOST_PICTURED", 1)
+    train(datasets, tmp_path, train_config)
+    assert {len(names) for names in pictured} == {1}
 
 
 def test_a_new_training_is_a_new_run(datasets, tmp_path, train_config):

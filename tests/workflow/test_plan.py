@@ -82,6 +82,24 @@ def test_seeds_fan_out(tmp_path):
     assert counts["integrate_datasets"] == 1
 
 
+def test_jobs_grow_with_the_structures(tmp_path):
+    """Seven a structure and three for the one drawn from the others, beside eleven that are there once."""
+    config = {"structures": [f"structure_{number:03d}" for number in range(100)]}
+    counts = job_counts(plan(tmp_path, config=config))
+    each = ("download_archive", "convert_archive", "check_images", "split_structure")
+    assert {counts[name] for name in each} == {100}
+    assert {counts[name] for name in ("download_list", "evaluate_structure", "structure_page")} == {101}
+    assert counts["total"] == 7 * 100 + 3 + 11
+
+
+def test_structures_that_are_none_are_not_made(tmp_path):
+    for wrong in ("results/volumes/golgi.h5", "results/splits/golgi/train.csv"):
+        ran = plan(tmp_path, wrong)
+        assert ran.returncode == 1
+        assert "results/lists/golgi.csv" in ran.stdout + ran.stderr
+    assert "split_structure" not in job_counts(plan(tmp_path, "results/splits/dna/val.csv"))
+
+
 def test_without_dna(tmp_path):
     counts = job_counts(plan(tmp_path, config={"dna": None}))
     assert "split_dna" not in counts
