@@ -241,6 +241,10 @@ def _results(done: "set[Future[ConvertedImage]]") -> Iterator[ConvertedImage]:
             ) from None
 
 
+def _unsafe(archive: Path, why: str) -> str:
+    return f"{archive} is not safe to unpack: {why}. Nothing of it was used; get it from a source you trust."
+
+
 def unpack(archive: Path, folder: Path, names: dict[str, ImageJob]) -> Iterator[tuple[str, Path]]:
     """Unpack the members wanted, one by one, as they are found; yields name and file.
 
@@ -254,12 +258,11 @@ def unpack(archive: Path, folder: Path, names: dict[str, ImageJob]) -> Iterator[
             with tarfile.open(fileobj=stream, mode="r|") as tar:
                 for number, member in enumerate(tar):
                     # every member is checked, wanted or not: an archive with an unsafe one is not to be trusted.
-                    # tarfile's own filters are missing in Python before 3.11.4, and so in Debian 12
+                    # Its content is read and written under another name; Python before 3.11.4 (Debian 12) has no filter
                     if ".." in Path(member.name).parts:
-                        raise InputError(
-                            f"{archive} is not safe to unpack: its member {member.name} leads out of the folder. "
-                            "Nothing of it was used; get it from a source you trust."
-                        )
+                        raise InputError(_unsafe(archive, f"its member {member.name} leads out of the folder"))
+                    if hasattr(tarfile, "data_filter"):
+                        member = tarfile.data_filter(member, str(folder))
                     name = member_name(member.name)
                     if name in names and member.isfile():
                         content = tar.extractfile(member)
@@ -272,6 +275,8 @@ def unpack(archive: Path, folder: Path, names: dict[str, ImageJob]) -> Iterator[
             # to the end: the checksum of the whole stands there
             while stream.read(2**20):
                 pass
+    except getattr(tarfile, "FilterError", ()) as error:
+        raise InputError(_unsafe(archive, str(error))) from None
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         size = archive.stat().st_size
         raise InputError(
