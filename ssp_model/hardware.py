@@ -7,6 +7,7 @@ from typing import Literal
 import psutil
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 _BY_NAME: dict[str, Precision] = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -24,12 +25,15 @@ def choose_precision(wanted: str = "auto") -> Precision:
 
 def make_fabric(precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
     """The device to compute on, its arithmetic (by the name in the configuration), and how many processes share it."""
+    alone = devices * nodes == 1
     return Fabric(
         accelerator="cuda" if torch.cuda.is_available() else "cpu",
         devices=devices,
         num_nodes=nodes,
-        strategy="ddp" if devices * nodes > 1 else "auto",
+        strategy="auto" if alone else "ddp",
         precision=choose_precision(precision),
+        # in a Slurm job of several tasks, Fabric would else take one process for one of them
+        plugins=LightningEnvironment() if alone else None,
     )
 
 

@@ -144,3 +144,11 @@ def test_dry_run_tells_what_it_takes(datasets, train_config):
     assert told["parameters"] == f"{parameters:,}"
     assert told["steps"] == "6 (2 an epoch of 4 samples, 3 epochs)"
     assert told["memory"].startswith("about 0.0 GiB in 32-true")
+
+
+def test_one_process_in_a_slurm_job_of_several_tasks(datasets, tmp_path, train_config, monkeypatch):
+    """A workflow that is itself one job: sbatch --ntasks 8, and in it snakemake --cores 8."""
+    for name, value in {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "8", "SLURM_PROCID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    train(datasets, tmp_path / "run", train_config)
+    assert (tmp_path / "run/model.safetensors").exists()
