@@ -72,26 +72,28 @@ def of_each_run(pattern):
     return expand(pattern, experiment=CONFIG.experiment, seed=CONFIG.seeds)
 
 
-def of_other_runs(pattern):
-    """The same path of all runs that are there from other configurations."""
+def runs_there(pattern):
+    """The same path of all runs that are there, from this configuration and others."""
     place = str(Path(pattern).parents[2])
     folder, files = workflow.inputfile(place), None
     if folder.is_storage:
         stored = folder.storage_object
         # glob_wildcards itself does not list S3
         files = [place + item.key.removeprefix(stored.key) for item in stored.get_subkeys()] if stored.exists() else []
-    there = expand(pattern, zip, **glob_wildcards(pattern, files)._asdict())
-    return sorted(set(there) - set(of_each_run(pattern)))
+    return expand(pattern, zip, **glob_wildcards(pattern, files)._asdict())
 
 
 def finished_runs(wildcards):
     """Scores of the runs of this configuration, and of all that are there from others."""
-    return of_each_run(OVERALL) + of_other_runs(OVERALL)
+    return sorted({*of_each_run(OVERALL), *runs_there(OVERALL)})
 
 
 def known_histories(wildcards):
-    """How those runs were trained, where that is known."""
-    return ([] if CONFIG.evaluate.model else of_each_run(HISTORY)) + of_other_runs(HISTORY)
+    """How those runs were trained: of runs that are there only where that is known, as no run is made again for it."""
+    scored = runs_there(OVERALL)
+    runs = zip(of_each_run(OVERALL), of_each_run(HISTORY))
+    to_be_made = [] if CONFIG.evaluate.model else [history for overall, history in runs if overall not in scored]
+    return sorted({*to_be_made, *runs_there(HISTORY)})
 
 
 def section(name):
