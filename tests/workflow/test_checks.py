@@ -80,3 +80,21 @@ def test_conda_environment_agrees_with_the_lock():
     named = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert len(pins) == len(named)
     assert set(pins) <= locked
+
+
+def test_container_recipes_agree_and_install_the_lock():
+    container, apptainer = ((PROJECT / "envs" / name).read_text() for name in ("Containerfile", "ssp.def"))
+    run, post = (
+        re.search(pattern, text, re.MULTILINE)[1].split()
+        for pattern, text in ((r"^RUN ((?:.*\\\n)*.*)", container), (r"^%post\n((?: {4}.*\n)+)", apptainer))
+    )
+    assert run == post
+    assert "--requirement /opt/ssp/requirements.lock" in " ".join(run)
+    variables = r"\b([A-Z_]+=\S+)"
+    environment = [
+        re.findall(variables, " ".join(re.findall(f"^{start} (.*)", text, re.MULTILINE)))
+        for start, text in (("ENV", container), ("    export", apptainer))
+    ]
+    assert environment[0] == environment[1]
+    base = [re.search(r"^(?:FROM|From:) (.*)", text, re.MULTILINE)[1] for text in (container, apptainer)]
+    assert base[0] == base[1]
