@@ -82,7 +82,8 @@ def test_results_are_those_of_a_run_without_a_bucket(finished, stored, lab):
 def test_all_results_are_in_the_bucket(finished, stored, lab):
     """But for the tracker's and the training's state; and archives are read where they are."""
     paths = (str(path.relative_to(finished[0])) for path in (finished[0] / "results").rglob("*") if path.is_file())
-    elsewhere = re.compile("/wandb/|results/training/|/download_archive/")
+    # and what other tests have made of the run
+    elsewhere = re.compile("/wandb/|results/training/|/download_archive/|/compare")
     expected = {f"run/{path}" for path in paths if not elsewhere.search(path)}
     assert lab.keys("run/results/") ^ expected == set()
     assert not (stored[0] / "results/evaluation").exists()
