@@ -43,7 +43,8 @@ rule download_archive:
     threads: 4
     resources:
         mem_mb=growing(500),
-        runtime=growing(24 * 60),
+        # at every attempt the same: a download resumes
+        runtime=24 * 60,
         raw_archives=1,
     params:
         address=lambda wildcards: address_of("archives", wildcards.structure),
