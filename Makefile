@@ -29,7 +29,7 @@ demo: $(INSTALLED)
 	@echo "The report: $(REPORT)"
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
