@@ -29,7 +29,7 @@ demo: $(INSTALLED)
 	@echo "The report: $(REPORT)"
 
 test: $(INSTALLED)
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
