@@ -99,6 +99,15 @@ def of_rule(jobs: list[dict[str, str]], rule: str) -> list[dict[str, str]]:
     return [job for job in jobs if f"rule_{rule}_" in job.get("Comment", "") or f"/rule_{rule}/" in job["StdOut"]]
 
 
+def train_here(run: Path, name: str) -> Path:
+    """Train as configured, without Slurm; returns the folder of the results."""
+    ssp = Path(sys.executable).parent / "ssp"
+    datasets = [run / f"results/datasets/{split}.h5" for split in ("train", "val")]
+    configs = ["--config", PROJECT / "config.yaml", "--config", run / "config.yaml"]
+    subprocess.run([ssp, "train", *datasets, run / name, *configs], check=True)
+    return run / name
+
+
 def test_whole_pipeline(run):
     """Conversions too large for their first limit, and a training that has to make room for somebody else's job."""
     log = run / "results/logs/train_model/tiny/seed-0.log"
@@ -139,13 +148,9 @@ def test_whole_pipeline(run):
     (training,) = of_rule(jobs, "train_model")
     assert training["Restarts"] == "1"
     assert "going on from epoch" in log.read_text()
-    ssp = Path(sys.executable).parent / "ssp"
-    datasets = [run / f"results/datasets/{split}.h5" for split in ("train", "val")]
-    configs = ["--config", PROJECT / "config.yaml", "--config", run / "config.yaml"]
-    subprocess.run([ssp, "train", *datasets, run / "uninterrupted", *configs], check=True)
     weights, wanted = (
         load_file(folder / "model.safetensors")
-        for folder in (run / "results/models/tiny/seed-0", run / "uninterrupted")
+        for folder in (run / "results/models/tiny/seed-0", train_here(run, "uninterrupted"))
     )
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
 
@@ -179,19 +184,18 @@ def test_workflow_is_interrupted_then_killed(run, simulated):
 
 
 def test_two_nodes_give_the_curve_of_one(run, simulated):
-    curves = []
-    for nodes in (1, 2):
-        same = {"epochs": 3, "validate_every": 1, "learning_rate": 1e-5, "precision": "float32"}
-        configure(run, simulated, f"nodes-{nodes}", {**same, "nodes": nodes})
-        # the GPU is on one of them only
-        elsewhere = ["--set-resources", "train_model:gpu=0", "train_model:slurm_partition=cpu"]
-        said = snakemake(run, "train", *elsewhere)
-        assert "2 of 2 steps (100%) done" in said, said
-        curves.append(pd.read_csv(run / f"results/models/nodes-{nodes}/seed-0/history.csv"))
-    log = (run / "results/logs/train_model/nodes-2/seed-0.log").read_text()
+    same = {"epochs": 3, "validate_every": 1, "learning_rate": 1e-5, "precision": "float32"}
+    configure(run, simulated, "one-node", same)
+    one = pd.read_csv(train_here(run, "one-node") / "history.csv")
+    configure(run, simulated, "two-nodes", {**same, "nodes": 2})
+    # the GPU is on one of them only
+    said = snakemake(run, "train", "--set-resources", "train_model:gpu=0", "train_model:slurm_partition=cpu")
+    assert "2 of 2 steps (100%) done" in said, said
+    two = pd.read_csv(run / "results/models/two-nodes/seed-0/history.csv")
+    log = (run / "results/logs/train_model/two-nodes/seed-0.log").read_text()
     # started once, as one training of two processes
     assert log.count("RepMode of width") == log.count("CPU, 1 threads x 2 (node1, node2)") == 1
     (job,) = of_rule(jobs_of_slurm(), "train_model")[-1:]
     assert (job["NumNodes"], job["NumTasks"]) == ("2", "2")
-    for column in [name for name in curves[0] if "mse" in name]:
-        np.testing.assert_allclose(curves[1][column], curves[0][column], rtol=1e-5, err_msg=column)
+    for column in [name for name in one if "mse" in name]:
+        np.testing.assert_allclose(two[column], one[column], rtol=1e-5, err_msg=column)
