@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-PROJECT = Path(__file__).parents[1]
-GOLDEN = Path(__file__).parent / "golden"
+from tests.helpers import GOLDEN, PROJECT
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ import tifffile
 import yaml
 
 from ssp_model.checkpoint import load_model, read_info
-from tests.conftest import PROJECT
-from tests.e2e.conftest import snakemake, tiny
+from tests.helpers import PROJECT, snakemake, tiny
 from tests.httpserver import FileServer
 
 pytestmark = pytest.mark.slow

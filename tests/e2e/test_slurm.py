@@ -17,8 +17,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from tests.conftest import PROJECT
-from tests.e2e.conftest import SNAKEMAKE, tiny
+from tests.helpers import PROJECT, SNAKEMAKE, tiny
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
 NEEDED = ("munged", "slurmctld", "slurmd", "srun", "sbatch")

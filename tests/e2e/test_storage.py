@@ -13,8 +13,7 @@ import torch
 from safetensors.torch import load, load_file
 
 from ssp_model.files import sha256_of
-from tests.conftest import PROJECT
-from tests.e2e.conftest import command, snakemake
+from tests.helpers import PROJECT, command, snakemake
 
 pytestmark = pytest.mark.slow
 

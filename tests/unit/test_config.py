@@ -8,7 +8,7 @@ import pytest
 from ssp_model import config as config_module
 from ssp_model.config import TABLE_END, TABLE_START, docs_table, parse_config, schema_json
 from ssp_model.errors import InputError
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 
 SCHEMA = PROJECT / "workflow/schemas/config.schema.json"
 

@@ -18,7 +18,7 @@ from ssp_model.errors import InputError
 from ssp_model.loader import check_shares
 from ssp_model.nn import RepMode
 from ssp_model.patches import EpochSampler
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 
 SSP = Path(sys.executable).parent / "ssp"
 

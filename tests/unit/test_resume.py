@@ -21,7 +21,7 @@ from ssp_model.events import EventLog
 from ssp_model.files import replacing
 from ssp_model.patches import RandomCrops
 from ssp_model.train import TrainFiles, train_model
-from tests.unit.conftest import UNTRACKED, WINDOWS
+from tests.helpers import UNTRACKED, WINDOWS
 
 KILLS = 20
 # times and memory differ from run to run

@@ -18,7 +18,7 @@ from ssp_model.splits import (
     write_dna_splits,
     write_structure_splits,
 )
-from tests.conftest import GOLDEN
+from tests.helpers import GOLDEN
 
 AS_PUBLISHED = SplitConfig(seed=42, train_fraction=0.75, fit_fraction=0.9)
 DNA = DnaConfig(name="dna", quota={"train": 54, "val": 6, "test": 20})

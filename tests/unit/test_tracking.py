@@ -13,7 +13,7 @@ from ssp_model.config import ModelConfig, TrackingConfig
 from ssp_model.errors import InputError
 from ssp_model.tracking import WandbTracker, track
 from ssp_model.train import TrainFiles, train_model
-from tests.unit.conftest import WINDOWS
+from tests.helpers import WINDOWS
 
 OFFLINE = TrackingConfig(wandb="offline", project="test")
 

@@ -21,7 +21,7 @@ from ssp_model.errors import InputError
 from ssp_model.nn import RepMode
 from ssp_model.scratch import scratch_copy
 from ssp_model.train import TrainFiles, train_model
-from tests.unit.conftest import UNTRACKED, WINDOWS
+from tests.helpers import UNTRACKED, WINDOWS
 
 
 def train(datasets, folder, config, seed=0):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 
 BIN = Path(sys.executable).parent
 RULE_FILES = sorted((PROJECT / "rules").glob("*.smk"))

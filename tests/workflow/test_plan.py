@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 

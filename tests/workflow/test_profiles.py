@@ -13,7 +13,7 @@ import pytest
 import requests
 import yaml
 
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 from tests.kubeserver import KubeServer
 from tests.workflow.test_plan import SNAKEMAKE, job_counts, plan
 

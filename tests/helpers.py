@@ -1,0 +1,75 @@
+"""What several tests use that is no fixture."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import yaml
+
+from ssp_model.config import PredictConfig, TrackingConfig
+from ssp_model.integrate import integrate
+from ssp_model.splits import SPLITS
+
+PROJECT = Path(__file__).parents[1]
+GOLDEN = Path(__file__).parent / "golden"
+SNAKEMAKE = Path(sys.executable).parent / "snakemake"
+WINDOWS = PredictConfig(patch=None, overlap=0.0, flips="")
+UNTRACKED = TrackingConfig(wandb="disabled", project="test")
+
+
+def make_datasets(
+    folder: Path, train_rows: dict[str, tuple[int, ...]], shape: tuple[int, int, int] = (16, 20, 18)
+) -> dict[str, Path]:
+    """Two structures whose targets are simple functions of the signal."""
+    rng = np.random.default_rng(0)
+    splits = {task: {split: folder / f"{task}-{split}.csv" for split in SPLITS} for task in ("tom20", "zo1")}
+    volumes = {task: folder / f"{task}-volumes.h5" for task in splits}
+    for task, path in volumes.items():
+        held_out = max(len(train_rows[task]), 3)
+        with h5py.File(path, "w") as file:
+            for row in range(held_out + 3):
+                group = file.create_group(f"{row:04d}")
+                group.attrs.update(path_czi=f"data/{task}/{row}.czi", source_bytes=9, source_sha256=f"{task}{row}")
+                group.attrs["voxel_size_um"] = [0.3, 0.3, 0.3]
+                signal = rng.normal(size=shape).astype(np.float32)
+                for role, voxels in {"signal": signal, task: signal if task == "tom20" else -signal}.items():
+                    dataset = group.create_dataset(role, data=voxels)
+                    dataset.attrs.update(channel=0, channel_name=role, mean=0.0, std=1.0)
+        others = {"val": (held_out,), "test": (held_out + 1, held_out + 2)}
+        for split, rows in {"train": train_rows[task], **others}.items():
+            paths = [f"data/{task}/{row}.czi" for row in rows]
+            pd.DataFrame({"path_czi": paths}).to_csv(splits[task][split], index=False)
+    files = {split: folder / f"{split}.h5" for split in SPLITS}
+    integrate(splits, volumes, files, {"preprocess": {"scale": [1, 1, 1]}})
+    return files
+
+
+def tiny(archives: str, lists: str) -> dict:
+    """A configuration that trains for a moment."""
+    return {
+        "experiment": "tiny",
+        "structures": ["fibrillarin", "tom20"],
+        "collection": {"archives": archives, "lists": lists},
+        "dna": {"quota": {"train": 2, "val": 1, "test": 2}},
+        "split": {"fit_fraction": 0.75},
+        "model": {"width": 2},
+        "train": {"patch": [16, 32, 32], "epochs": 2, "validate_every": 2},
+    }
+
+
+def command(folder: Path, config: dict, *arguments: str) -> list[str | Path]:
+    """Snakemake in a folder, with a configuration."""
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    cores = [] if "--cores" in arguments else ["--cores", "2"]
+    command = [SNAKEMAKE, *arguments, *cores, "--snakefile", PROJECT / "Snakefile", "--directory", folder]
+    return [*command, "--configfile", folder / "config.yaml"]
+
+
+def snakemake(folder: Path, config: dict, *arguments: str) -> subprocess.CompletedProcess:
+    """What it did; `said` is all that it printed."""
+    ran = subprocess.run(command(folder, config, *arguments), capture_output=True, text=True, check=False, cwd=folder)
+    ran.said = ran.stdout + ran.stderr
+    return ran
