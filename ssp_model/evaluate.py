@@ -16,9 +16,9 @@ from ssp_model.dataset import SAME_VOXEL_SIZE, Dataset, in_um
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import make_fabric
+from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.log import progress
 from ssp_model.metrics import score
-from ssp_model.ome_tiff import write_ome_tiff
 from ssp_model.predict import Windows, predict_dataset, predict_volume, specialised
 from ssp_model.scores import places, read_scores, summarise
 

@@ -20,7 +20,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from ssp_model.files import replacing
-from ssp_model.images import Image
+from ssp_model.images.reader import Image
 from ssp_model.scores import SCORE_TITLES
 
 EXPERT_LABELS = ("5³ conv", "3³ conv", "1³ conv", "3³ mean", "5³ mean")

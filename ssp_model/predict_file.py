@@ -17,9 +17,9 @@ from ssp_model.checkpoint import ModelInfo, load_model
 from ssp_model.config import PredictConfig
 from ssp_model.errors import InputError
 from ssp_model.hardware import make_fabric
-from ssp_model.images import Image
+from ssp_model.images.ome_tiff import write_ome_tiff
+from ssp_model.images.reader import Image
 from ssp_model.log import progress
-from ssp_model.ome_tiff import write_ome_tiff
 from ssp_model.predict import Windows, predict_volume, specialised
 from ssp_model.preprocess import resize_factors, resize_matrix, resize_planes, standardise, statistics
 

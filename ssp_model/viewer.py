@@ -14,7 +14,7 @@ from PIL import Image as PilImage
 
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
-from ssp_model.images import Image
+from ssp_model.images.reader import Image
 from ssp_model.pages import templates
 
 CLIPPED = (0.05, 99.95)

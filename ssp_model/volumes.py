@@ -39,7 +39,7 @@ from ssp_model.log import progress
 from ssp_model.preprocess import normalise, resize, resize_factors
 
 if TYPE_CHECKING:
-    from ssp_model.images import Image
+    from ssp_model.images.reader import Image
 
 logger = logging.getLogger(__name__)
 
@@ -287,7 +287,7 @@ def unpack(archive: Path, folder: Path, names: dict[str, ImageJob]) -> Iterator[
 def convert_image(path: Path, job: ImageJob, factors_of: FactorsOf) -> ConvertedImage:
     """Decode, standardise and resize the channels of one raw image, then delete it."""
     # spawned workers import the readers, the process that unpacks does not need them
-    from ssp_model.images import Image
+    from ssp_model.images.reader import Image
 
     result = ConvertedImage(job, source_bytes=path.stat().st_size, source_sha256=sha256_of(path))
     try:

@@ -9,7 +9,7 @@ import pytest
 
 from ssp_model.compare import compare_page
 from ssp_model.errors import InputError
-from ssp_model.ome_tiff import write_ome_tiff
+from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.pages import heading, note, table, text, write_page
 from ssp_model.published import PUBLISHED_ARCHIVES, PUBLISHED_NAMES
 from ssp_model.report import scores_page

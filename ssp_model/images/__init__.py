@@ -1,0 +1,1 @@
+"""Microscope images in, OME images out; knows nothing of training."""
