@@ -35,7 +35,7 @@ FIRST_STEP = """
 import sys, time, torch, ssp_model.train
 from pathlib import Path
 from lightning_fabric import Fabric
-from ssp_model.config import read_config
+from ssp_model.config.read import read_config
 from ssp_model.dataset import Dataset
 from ssp_model.train import Training, TrainFiles
 path, folder, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

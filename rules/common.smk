@@ -11,7 +11,8 @@ PROJECT = Path(workflow.basedir)
 # the package lies beside the Snakefile: found so to plan a run, and by jobs in environments of their own
 sys.path.insert(0, str(PROJECT))
 
-from ssp_model.config import PLACEMENT, parse_config
+from ssp_model.config.schema import PLACEMENT
+from ssp_model.config.read import parse_config
 from ssp_model.errors import InputError
 from ssp_model.provenance import failed_job_logs, let_jobs_import_package, source_digest
 

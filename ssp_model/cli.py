@@ -29,7 +29,7 @@ def simulate(
     """Make a small simulated collection in the layout of the Allen collection."""
     from pydantic import TypeAdapter, ValidationError
 
-    from ssp_model.config import read_yaml
+    from ssp_model.config.read import read_yaml
     from ssp_model.simulate import SimulationConfig, simulate_collection
 
     values = read_yaml(config)
@@ -56,7 +56,7 @@ def train(
     dry_run: Annotated[bool, typer.Option(help="Only tell parameters, memory and steps.")] = False,
 ) -> None:
     """Train a model, or go on with a training that was stopped."""
-    from ssp_model.config import read_config
+    from ssp_model.config.read import read_config
     from ssp_model.dry_run import describe_training
     from ssp_model.train import TrainFiles, train_model
 
@@ -91,7 +91,8 @@ def predict(
     threads: Annotated[int, typer.Option(help="CPU threads.")] = os.cpu_count() or 1,
 ) -> None:
     """Predict structures in one image."""
-    from ssp_model.config import PredictConfig, parse_section
+    from ssp_model.config.read import parse_section
+    from ssp_model.config.schema import PredictConfig
     from ssp_model.predict_file import predict_file
 
     config = parse_section(PredictConfig, {"patch": None, "overlap": overlap, "flips": flips})
@@ -107,7 +108,7 @@ def evaluate(
     threads: Annotated[int, typer.Option(help="CPU threads.")] = os.cpu_count() or 1,
 ) -> None:
     """Score a model on the images of a dataset."""
-    from ssp_model.config import read_config
+    from ssp_model.config.read import read_config
     from ssp_model.evaluate import evaluate_model
 
     settings = read_config(config)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ssp_model.config import TrainConfig
+from ssp_model.config.schema import TrainConfig
 from ssp_model.distributed import synchronise_batch_norm
 from ssp_model.nn import RepMode
 

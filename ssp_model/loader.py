@@ -7,7 +7,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
-from ssp_model.config import TrainConfig
+from ssp_model.config.schema import TrainConfig
 from ssp_model.dataset import Dataset
 from ssp_model.distributed import gather
 from ssp_model.errors import InputError

@@ -20,7 +20,7 @@ from monai.data.utils import dense_patch_slices
 from scipy import ndimage
 from torch import Tensor, nn
 
-from ssp_model.config import PredictConfig
+from ssp_model.config.schema import PredictConfig
 from ssp_model.dataset import Dataset
 from ssp_model.nn import RepMode
 from ssp_model.nn.unet import UNet

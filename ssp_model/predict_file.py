@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ssp_model.checkpoint import ModelInfo, load_model
-from ssp_model.config import PredictConfig
+from ssp_model.config.schema import PredictConfig
 from ssp_model.errors import InputError
 from ssp_model.hardware import make_fabric
 from ssp_model.images.ome_tiff import write_ome_tiff

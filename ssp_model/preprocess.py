@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
-from ssp_model.config import ZYX
+from ssp_model.config.schema import ZYX
 from ssp_model.errors import InputError
 
 

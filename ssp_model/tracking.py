@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ssp_model.config import TrackingConfig
+from ssp_model.config.schema import TrackingConfig
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
 

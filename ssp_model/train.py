@@ -28,7 +28,7 @@ import torch
 from lightning_fabric import Fabric
 
 from ssp_model.checkpoint import ModelInfo, save_model
-from ssp_model.config import PLACEMENT, ModelConfig, PredictConfig, TrackingConfig, TrainConfig
+from ssp_model.config.schema import PLACEMENT, ModelConfig, PredictConfig, TrackingConfig, TrainConfig
 from ssp_model.dataset import Dataset
 from ssp_model.distributed import any_process, await_kill, gather, start_processes
 from ssp_model.errors import InputError

@@ -32,7 +32,7 @@ import pandas as pd
 
 import ssp_model
 from ssp_model.collection import member_name, read_list
-from ssp_model.config import ZYX
+from ssp_model.config.schema import ZYX
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, sha256_of, write_table
 from ssp_model.log import progress

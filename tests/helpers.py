@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ssp_model.config import PredictConfig, TrackingConfig
+from ssp_model.config.schema import PredictConfig, TrackingConfig
 from ssp_model.integrate import integrate
 from ssp_model.splits import SPLITS
 

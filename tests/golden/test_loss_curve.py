@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from ssp_model.config import PredictConfig, TrackingConfig, parse_config
+from ssp_model.config.read import parse_config
+from ssp_model.config.schema import PredictConfig, TrackingConfig
 from ssp_model.train import TrainFiles, train_model
 from tests.helpers import GOLDEN, PROJECT, make_datasets
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ssp_model.config import TrainConfig, parse_config
+from ssp_model.config.read import parse_config
+from ssp_model.config.schema import TrainConfig
 from tests.helpers import make_datasets
 
 

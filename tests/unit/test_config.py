@@ -5,8 +5,9 @@ import json
 import jsonschema
 import pytest
 
-from ssp_model import config as config_module
-from ssp_model.config import TABLE_END, TABLE_START, docs_table, parse_config, schema_json
+from ssp_model.config import docs as config_module
+from ssp_model.config.docs import TABLE_END, TABLE_START, docs_table, schema_json
+from ssp_model.config.read import parse_config
 from ssp_model.errors import InputError
 from tests.helpers import PROJECT
 
@@ -16,8 +17,8 @@ SCHEMA = PROJECT / "workflow/schemas/config.schema.json"
 def test_schema_and_docs_are_those_of_the_models():
     page = (PROJECT / "docs/config.md").read_text()
     table = page.partition(TABLE_START)[2].partition(TABLE_END)[0]
-    assert SCHEMA.read_text() == schema_json(), "run: python -m ssp_model.config"
-    assert table == docs_table(PROJECT / "config.yaml"), "run: python -m ssp_model.config"
+    assert SCHEMA.read_text() == schema_json(), "run: python -m ssp_model.config.docs"
+    assert table == docs_table(PROJECT / "config.yaml"), "run: python -m ssp_model.config.docs"
 
 
 def test_every_key_is_explained_and_has_its_default_in_config_yaml(config_values):

@@ -8,7 +8,7 @@ import tifffile
 
 from ssp_model import scores
 from ssp_model.checkpoint import ModelInfo, load_model, save_model
-from ssp_model.config import PredictConfig
+from ssp_model.config.schema import PredictConfig
 from ssp_model.errors import InputError
 from ssp_model.evaluate import evaluate_model, evaluate_structure, predict_composite
 from ssp_model.metrics import score

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from ssp_model import state as state_module
 from ssp_model import train as train_module
-from ssp_model.config import ModelConfig, TrackingConfig, TrainConfig
+from ssp_model.config.schema import ModelConfig, TrackingConfig, TrainConfig
 from ssp_model.errors import InputError
 from ssp_model.events import EventLog
 from ssp_model.files import replacing

@@ -9,7 +9,7 @@ import pytest
 from wandb.proto import wandb_internal_pb2
 
 from ssp_model import train as train_module
-from ssp_model.config import ModelConfig, TrackingConfig
+from ssp_model.config.schema import ModelConfig, TrackingConfig
 from ssp_model.errors import InputError
 from ssp_model.tracking import WandbTracker, track
 from ssp_model.train import TrainFiles, train_model

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from ssp_model import loader as loader_module
 from ssp_model.checkpoint import load_model, read_info
-from ssp_model.config import ModelConfig
+from ssp_model.config.schema import ModelConfig
 from ssp_model.dry_run import describe_training
 from ssp_model.errors import InputError
 from ssp_model.nn import RepMode

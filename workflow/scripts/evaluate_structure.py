@@ -1,6 +1,6 @@
 """Predict and score each test image of a structure."""
 
-from ssp_model.config import PredictConfig
+from ssp_model.config.schema import PredictConfig
 from ssp_model.evaluate import evaluate_structure
 from ssp_model.log import log_to
 

@@ -1,6 +1,6 @@
 """Predict all structures in the signal of one test image."""
 
-from ssp_model.config import PredictConfig
+from ssp_model.config.schema import PredictConfig
 from ssp_model.evaluate import predict_composite
 from ssp_model.log import log_to
 

@@ -1,6 +1,6 @@
 """Draw the images of DNA from those of the other structures."""
 
-from ssp_model.config import DnaConfig, SplitConfig
+from ssp_model.config.schema import DnaConfig, SplitConfig
 from ssp_model.log import log_to
 from ssp_model.splits import write_dna_splits
 

@@ -1,6 +1,6 @@
 """Split one structure's images."""
 
-from ssp_model.config import SplitConfig
+from ssp_model.config.schema import SplitConfig
 from ssp_model.log import log_to
 from ssp_model.splits import write_structure_splits
 

@@ -4,7 +4,7 @@ if __name__ == "__main__":
     # here, as the processes that read crops import this file too and need none of it
     from pathlib import Path
 
-    from ssp_model.config import ModelConfig, PredictConfig, TrackingConfig, TrainConfig
+    from ssp_model.config.schema import ModelConfig, PredictConfig, TrackingConfig, TrainConfig
     from ssp_model.log import log_to
     from ssp_model.train import TrainFiles, train_model
 
