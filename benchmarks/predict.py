@@ -31,9 +31,9 @@ from ssp_model.checkpoint import load_model
 from ssp_model.dataset import Dataset
 from ssp_model.hardware import choose_precision, device_name, make_fabric, process_peak_memory_mb
 from ssp_model.metrics import score
-from ssp_model.nn import RepMode
 from ssp_model.nn.mode_conv import TaskGroups, convolve
-from ssp_model.predict import Windows, predict_volume, specialised, window_weights
+from ssp_model.nn.repmode import RepMode, specialised
+from ssp_model.predict import Windows, predict_volume, window_weights
 
 
 class MergingForEachBatch(MergingForEachSample):

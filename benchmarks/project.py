@@ -14,7 +14,7 @@ import torch
 from tables import show
 from torch.utils.flop_counter import FlopCounterMode
 
-from ssp_model.nn import RepMode
+from ssp_model.nn.repmode import RepMode
 from ssp_model.predict import Windows
 
 PATCH, BATCH, WIDTH, EPOCHS, VALIDATIONS = (32, 128, 128), 8, 32, 1000, 50

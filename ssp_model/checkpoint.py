@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 import ssp_model
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
-from ssp_model.nn import RepMode
+from ssp_model.nn.repmode import RepMode
 
 FORMAT = "ssp_model RepMode 1"
 NORMALISATION = "each raw image: subtract its mean, divide by its standard deviation, then resize"

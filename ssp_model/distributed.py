@@ -10,12 +10,10 @@ takes ranks and addresses from what Slurm tells each task.
 import os
 import sys
 import time
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
-from torch import Tensor, nn
 
 from ssp_model.errors import InputError
 
@@ -61,63 +59,6 @@ def await_kill() -> None:
     """
     if "SLURM_JOB_ID" in os.environ:
         time.sleep(LONGEST_GRACE_S)
-
-
-class SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over all processes; its gradient, too, is the sum of theirs."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        """The sum, the same in every process."""
-        total = value.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """Each process's sum depends on every process's value."""
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
-
-
-class AllReduceBatchNorm3d(nn.BatchNorm3d):
-    """Batch norm over the samples of all processes, on a CPU too; parameters and statistics as in `BatchNorm3d`."""
-
-    def forward(self, x_NCDHW: Tensor) -> Tensor:
-        """(N, C, D, H, W); N may differ between processes."""
-        if not self.training:
-            return super().forward(x_NCDHW)
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.momentum is not None
-        x = x_NCDHW.float()
-        count = torch.tensor([float(x.numel() // x.shape[1])])
-        dist.all_reduce(count)
-        dims = (0, 2, 3, 4)
-        mean_C = SumOverProcesses.apply(x.sum(dims)) / count
-        centred = x - mean_C[:, None, None, None]
-        var_C = SumOverProcesses.apply(centred.square().sum(dims)) / count
-        with torch.no_grad():
-            self.running_mean.lerp_(mean_C, self.momentum)
-            self.running_var.lerp_(var_C * count / (count - 1), self.momentum)
-            if self.num_batches_tracked is not None:
-                self.num_batches_tracked.add_(1)
-        scale_C = self.weight * (var_C + self.eps).rsqrt()
-        return (centred * scale_C[:, None, None, None] + self.bias[:, None, None, None]).to(x_NCDHW.dtype)
-
-
-def synchronise_batch_norm(network: nn.Module, device: torch.device) -> None:
-    """Let each batch norm of a network see the batch of all processes."""
-    for name, child in network.named_children():
-        if not isinstance(child, nn.BatchNorm3d):
-            synchronise_batch_norm(child, device)
-        elif device.type == "cuda":
-            setattr(network, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
-        else:
-            norm = AllReduceBatchNorm3d(child.num_features, child.eps, child.momentum)
-            norm.load_state_dict(child.state_dict())
-            setattr(network, name, norm)
 
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ import torch
 from ssp_model.config.schema import ModelConfig, TrainConfig
 from ssp_model.dataset import Dataset
 from ssp_model.hardware import choose_precision, device_name
-from ssp_model.nn import RepMode
+from ssp_model.nn.repmode import RepMode
 
 
 def describe_training(train_set: Path, model_config: ModelConfig, config: TrainConfig) -> dict[str, str]:

@@ -19,7 +19,8 @@ from ssp_model.hardware import make_fabric
 from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.log import progress
 from ssp_model.metrics import score
-from ssp_model.predict import Windows, predict_dataset, predict_volume, specialised
+from ssp_model.nn.repmode import specialised
+from ssp_model.predict import Windows, predict_dataset, predict_volume
 from ssp_model.scores import places, read_scores, summarise
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ssp_model.config.schema import TrainConfig
-from ssp_model.distributed import synchronise_batch_norm
-from ssp_model.nn import RepMode
+from ssp_model.nn.batch_norm import synchronise_batch_norm
+from ssp_model.nn.repmode import RepMode
 
 
 class Learner:

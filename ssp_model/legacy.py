@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ssp_model.checkpoint import ModelInfo, save_model
 from ssp_model.errors import InputError
-from ssp_model.nn import RepMode
+from ssp_model.nn.repmode import RepMode
 
 PUBLISHED_PATCH = (32, 128, 128)
 PUBLISHED_SCALE = (1, 0.37241, 0.37241)

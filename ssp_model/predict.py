@@ -22,8 +22,7 @@ from torch import Tensor, nn
 
 from ssp_model.config.schema import PredictConfig
 from ssp_model.dataset import Dataset
-from ssp_model.nn import RepMode
-from ssp_model.nn.unet import UNet
+from ssp_model.nn.repmode import RepMode, specialised
 from ssp_model.patches import pad_to
 
 Autocast = Callable[[], AbstractContextManager[object]]
@@ -172,11 +171,6 @@ def predict_windows(network: nn.Module, windows: Tensor, autocast: Autocast | No
     with autocast() if autocast else nullcontext():
         predictions = [network(windows.flip(way) if way else windows).float().flip(way) for way in ways]
     return (torch.stack(predictions).mean(0) if axes else predictions[0]).cpu()
-
-
-def specialised(model: RepMode, task: int) -> UNet:
-    """The network that predicts one task, laid out in memory as convolutions are fastest."""
-    return model.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 def windows_at_once(network: nn.Module, patch: Sequence[int]) -> int:

@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ssp_model.nn import RepMode
+from ssp_model.nn.repmode import RepMode
 
 
 def random_network(tasks: int, width: int, seed: int) -> RepMode:

@@ -12,7 +12,7 @@ from ssp_model.config.schema import PredictConfig
 from ssp_model.errors import InputError
 from ssp_model.evaluate import evaluate_model, evaluate_structure, predict_composite
 from ssp_model.metrics import score
-from ssp_model.nn import RepMode
+from ssp_model.nn.repmode import RepMode
 from ssp_model.predict import Windows, predict_volume
 from ssp_model.scores import METRICS, places, summarise
 

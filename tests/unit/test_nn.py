@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from ssp_model.legacy import rename, state_dict_from_published
-from ssp_model.nn import RepMode
 from ssp_model.nn.mode_conv import MoDEConv3d, TaskGroups, convolve, reach
-from ssp_model.nn.repmode import MoDEBlock
+from ssp_model.nn.repmode import MoDEBlock, RepMode
 
 RELATIVE = 1e-5
 

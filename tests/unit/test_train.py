@@ -18,7 +18,7 @@ from ssp_model.checkpoint import load_model, read_info
 from ssp_model.config.schema import ModelConfig
 from ssp_model.dry_run import describe_training
 from ssp_model.errors import InputError
-from ssp_model.nn import RepMode
+from ssp_model.nn.repmode import RepMode
 from ssp_model.scratch import scratch_copy
 from ssp_model.train import TrainFiles, train_model
 from tests.helpers import UNTRACKED, WINDOWS
