@@ -132,7 +132,7 @@ def info(model: Annotated[Path, typer.Argument(help="A model.safetensors.")]) ->
     """Show what a model file says of its model."""
     from dataclasses import asdict
 
-    from ssp_model.checkpoint import read_info
+    from ssp_model.models.model_file import read_info
 
     typer.echo(yaml.safe_dump(_plain(asdict(read_info(model))), sort_keys=False, default_flow_style=None), nl=False)
 
@@ -143,9 +143,9 @@ def import_checkpoint(
     model: Annotated[Path, typer.Argument(help="The model.safetensors to write.")],
 ) -> None:
     """Turn a checkpoint of the authors' RepMode into a model file."""
-    from ssp_model import legacy
+    from ssp_model.models import authors
 
-    legacy.import_checkpoint(checkpoint, model)
+    authors.import_checkpoint(checkpoint, model)
 
 
 def _plain(value: object) -> object:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ssp_model.checkpoint import ModelInfo, load_model
 from ssp_model.config.schema import PredictConfig
 from ssp_model.dataset import SAME_VOXEL_SIZE, Dataset, in_um
 from ssp_model.errors import InputError
@@ -19,6 +18,7 @@ from ssp_model.hardware import make_fabric
 from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.log import progress
 from ssp_model.metrics import score
+from ssp_model.models.model_file import ModelInfo, load_model
 from ssp_model.nn.repmode import specialised
 from ssp_model.predict import Windows, predict_dataset, predict_volume
 from ssp_model.scores import places, read_scores, summarise

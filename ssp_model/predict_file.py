@@ -13,13 +13,13 @@ import h5py
 import numpy as np
 import torch
 
-from ssp_model.checkpoint import ModelInfo, load_model
 from ssp_model.config.schema import PredictConfig
 from ssp_model.errors import InputError
 from ssp_model.hardware import make_fabric
 from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.images.reader import Image
 from ssp_model.log import progress
+from ssp_model.models.model_file import ModelInfo, load_model
 from ssp_model.nn.repmode import specialised
 from ssp_model.predict import Windows, predict_volume
 from ssp_model.preprocess import resize_factors, resize_matrix, resize_planes, standardise, statistics

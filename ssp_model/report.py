@@ -214,7 +214,7 @@ def training_page(model_path: str | Path, history_path: str | Path, page: str | 
         HTML file to write.
     """
     # the other pages do without torch, which takes seconds to import
-    from ssp_model.checkpoint import load_model
+    from ssp_model.models.model_file import load_model
 
     history = pd.read_csv(history_path)
     model, info = load_model(model_path)

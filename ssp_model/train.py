@@ -27,7 +27,6 @@ import pandas as pd
 import torch
 from lightning_fabric import Fabric
 
-from ssp_model.checkpoint import ModelInfo, save_model
 from ssp_model.config.schema import PLACEMENT, ModelConfig, PredictConfig, TrackingConfig, TrainConfig
 from ssp_model.dataset import Dataset
 from ssp_model.distributed import any_process, await_kill, gather, start_processes
@@ -37,6 +36,7 @@ from ssp_model.hardware import device_name, make_fabric
 from ssp_model.learner import Learner
 from ssp_model.loader import check_shares, crops_file, make_loader
 from ssp_model.metrics import squared_error
+from ssp_model.models.model_file import ModelInfo, save_model
 from ssp_model.patches import EpochSampler
 from ssp_model.predict import Windows, predict_dataset
 from ssp_model.provenance import source_digest

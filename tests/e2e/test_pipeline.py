@@ -14,7 +14,7 @@ import pytest
 import tifffile
 import yaml
 
-from ssp_model.checkpoint import load_model, read_info
+from ssp_model.models.model_file import load_model, read_info
 from tests.helpers import PROJECT, snakemake, tiny
 from tests.httpserver import FileServer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssp_model.checkpoint import load_model
+from ssp_model.models.model_file import load_model
 from ssp_model.nn.repmode import specialised
 from ssp_model.predict import Windows, predict_volume
 from tests.golden.test_loss_curve import CHANGES, train_tiny

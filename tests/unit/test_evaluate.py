@@ -7,11 +7,11 @@ import pytest
 import tifffile
 
 from ssp_model import scores
-from ssp_model.checkpoint import ModelInfo, load_model, save_model
 from ssp_model.config.schema import PredictConfig
 from ssp_model.errors import InputError
 from ssp_model.evaluate import evaluate_model, evaluate_structure, predict_composite
 from ssp_model.metrics import score
+from ssp_model.models.model_file import ModelInfo, load_model, save_model
 from ssp_model.nn.repmode import RepMode
 from ssp_model.predict import Windows, predict_volume
 from ssp_model.scores import METRICS, places, summarise

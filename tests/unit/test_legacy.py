@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from ssp_model.checkpoint import load_model
 from ssp_model.errors import InputError
-from ssp_model.legacy import import_checkpoint
+from ssp_model.models.authors import import_checkpoint
+from ssp_model.models.model_file import load_model
 
 
 class RunsCode:

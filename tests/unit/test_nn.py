@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ssp_model.legacy import rename, state_dict_from_published
+from ssp_model.models.authors import rename, state_dict_from_published
 from ssp_model.nn.mode_conv import MoDEConv3d, TaskGroups, convolve, reach
 from ssp_model.nn.repmode import MoDEBlock, RepMode
 

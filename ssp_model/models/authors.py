@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ssp_model.checkpoint import ModelInfo, save_model
 from ssp_model.errors import InputError
+from ssp_model.models.model_file import ModelInfo, save_model
 from ssp_model.nn.repmode import RepMode
 
 PUBLISHED_PATCH = (32, 128, 128)

@@ -1,0 +1,1 @@
+"""Trained models as files: ours, and the checkpoints of the authors."""
