@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ssp_model.collection import read_list
+from ssp_model.collection.lists import read_list
 from ssp_model.config.schema import DnaConfig, SplitConfig
 from ssp_model.errors import InputError
 from ssp_model.files import write_table

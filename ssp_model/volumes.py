@@ -8,15 +8,11 @@ channels needed are decoded: signal, target, and DNA where the image is a candid
 the datasets `signal` and one a task (the structure's name, the DNA's name): (Z, Y, X), float32, standardised.
 """
 
-import gzip
 import json
 import logging
 import multiprocessing
 import os
-import shutil
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -31,7 +27,8 @@ import numpy as np
 import pandas as pd
 
 import ssp_model
-from ssp_model.collection import member_name, read_list
+from ssp_model.collection.archive import unpack
+from ssp_model.collection.lists import member_name, read_list
 from ssp_model.config.schema import ZYX
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, sha256_of, write_table
@@ -239,49 +236,6 @@ def _results(done: "set[Future[ConvertedImage]]") -> Iterator[ConvertedImage]:
                 "give the rule more memory or fewer threads. If it comes again, convert with one thread "
                 "(--set-threads convert_archive=1): the image then read last is the one to take off the list."
             ) from None
-
-
-def _unsafe(archive: Path, why: str) -> str:
-    return f"{archive} is not safe to unpack: {why}. Nothing of it was used; get it from a source you trust."
-
-
-def unpack(archive: Path, folder: Path, names: dict[str, ImageJob]) -> Iterator[tuple[str, Path]]:
-    """Unpack the members wanted, one by one, as they are found; yields name and file.
-
-    Raises
-    ------
-    InputError
-        The archive is truncated or no `.tar.gz`, or a member would be written outside its folder.
-    """
-    try:
-        with gzip.open(archive) as stream:
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
-                for number, member in enumerate(tar):
-                    # every member is checked, wanted or not: an archive with an unsafe one is not to be trusted.
-                    # Its content is read and written under another name; Python before 3.11.4 (Debian 12) has no filter
-                    if ".." in Path(member.name).parts:
-                        raise InputError(_unsafe(archive, f"its member {member.name} leads out of the folder"))
-                    if hasattr(tarfile, "data_filter"):
-                        member = tarfile.data_filter(member, str(folder))
-                    name = member_name(member.name)
-                    if name in names and member.isfile():
-                        content = tar.extractfile(member)
-                        assert content is not None
-                        # the number keeps members of the same name apart, the suffix tells the format
-                        path = folder / f"{number:06d}-{Path(name).name}"
-                        with path.open("wb") as file:
-                            shutil.copyfileobj(content, file, 2**20)
-                        yield name, path
-            # to the end: the checksum of the whole stands there
-            while stream.read(2**20):
-                pass
-    except getattr(tarfile, "FilterError", ()) as error:
-        raise InputError(_unsafe(archive, str(error))) from None
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        size = archive.stat().st_size
-        raise InputError(
-            f"{archive} ({size:,} bytes) is truncated or not a .tar.gz ({error}); delete it and download it again."
-        ) from None
 
 
 def convert_image(path: Path, job: ImageJob, factors_of: FactorsOf) -> ConvertedImage:

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssp_model import fetch as fetch_module
+from ssp_model.collection import fetch as fetch_module
+from ssp_model.collection.fetch import fetch
 from ssp_model.errors import InputError
-from ssp_model.fetch import fetch
 from tests.httpserver import FileServer
 
 CONTENT = random.Random(0).randbytes(1_000_000)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssp_model.collection import read_list
+from ssp_model.collection.lists import read_list
 from ssp_model.config.schema import DnaConfig, SplitConfig
 from ssp_model.errors import InputError
 from ssp_model.splits import SPLITS, check_disjoint, split_dna, split_images, write_dna_splits, write_structure_splits

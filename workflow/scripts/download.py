@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ssp_model.fetch import fetch
+from ssp_model.collection.fetch import fetch
 from ssp_model.log import log_to
 
 if __name__ == "__main__":
