@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from ssp_model.patches import EpochSampler, RandomCrops
+from ssp_model.data.crops import EpochSampler, RandomCrops
 
 SHAPE = (50, 232, 344)
 """Of an image of the collection at training resolution."""
@@ -36,7 +36,7 @@ import sys, time, torch, ssp_model.train
 from pathlib import Path
 from lightning_fabric import Fabric
 from ssp_model.config.read import read_config
-from ssp_model.dataset import Dataset
+from ssp_model.data.dataset import Dataset
 from ssp_model.train import Training, TrainFiles
 path, folder, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 width, patch = (32, (32, 128, 128)) if torch.cuda.is_available() else (16, (16, 64, 64))

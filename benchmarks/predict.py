@@ -27,7 +27,7 @@ from tables import FOLDER, show
 from torch import nn
 from train_step import MergingForEachSample, replace_convs
 
-from ssp_model.dataset import Dataset
+from ssp_model.data.dataset import Dataset
 from ssp_model.hardware import choose_precision, device_name, make_fabric, process_peak_memory_mb
 from ssp_model.metrics import score
 from ssp_model.models.model_file import load_model

@@ -27,7 +27,7 @@ rule convert_archive:
         scale=CONFIG.preprocess.scale,
         voxel_size_um=CONFIG.preprocess.voxel_size_um,
         sha256=sha256_to_convert,
-        code=source_digest("volumes", "images.reader"),
+        code=source_digest("data.convert", "images.reader"),
     message:
         "Convert the images of {wildcards.structure} to training resolution"
     script:
@@ -51,7 +51,7 @@ rule check_images:
     params:
         # not of the conversion, which need not run again when this changes
         on_bad_image=CONFIG.preprocess.on_bad_image,
-        code=source_digest("volumes"),
+        code=source_digest("data.convert"),
     message:
         "Check whether images of {wildcards.structure} can't be used"
     script:
@@ -77,7 +77,7 @@ rule split_structure:
         runtime=growing(10),
     params:
         split=section("split"),
-        code=source_digest("splits"),
+        code=source_digest("data.splits"),
     message:
         "Split the images of {wildcards.structure}"
     script:
@@ -110,7 +110,7 @@ if DNA:
             structures=STRUCTURES,
             dna=section("dna"),
             split=section("split"),
-            code=source_digest("splits"),
+            code=source_digest("data.splits"),
         message:
             f"Draw the images of {DNA} from those of the other structures"
         script:
@@ -137,7 +137,7 @@ rule integrate_datasets:
         structures=STRUCTURES,
         tasks=CONFIG.tasks,
         config={"split": section("split"), "dna": section("dna"), "preprocess": preprocess_values()},
-        code=source_digest("integrate"),
+        code=source_digest("data.integrate"),
     message:
         "Gather the volumes of each split into one file"
     script:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from ssp_model.config.schema import ModelConfig, TrainConfig
-from ssp_model.dataset import Dataset
+from ssp_model.data.dataset import Dataset
 from ssp_model.hardware import choose_precision, device_name
 from ssp_model.nn.repmode import RepMode
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from ssp_model.config.schema import PredictConfig
-from ssp_model.dataset import SAME_VOXEL_SIZE, Dataset, in_um
+from ssp_model.data.dataset import SAME_VOXEL_SIZE, Dataset, in_um
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import make_fabric

@@ -8,12 +8,12 @@ from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
 from ssp_model.config.schema import TrainConfig
-from ssp_model.dataset import Dataset
+from ssp_model.data.crops import EpochSampler, RandomCrops
+from ssp_model.data.dataset import Dataset
 from ssp_model.distributed import gather
 from ssp_model.errors import InputError
 from ssp_model.hardware import free_memory
 from ssp_model.nn.repmode import STRIDE
-from ssp_model.patches import EpochSampler, RandomCrops
 from ssp_model.scratch import scratch_copy
 
 

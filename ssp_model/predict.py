@@ -21,9 +21,9 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from ssp_model.config.schema import PredictConfig
-from ssp_model.dataset import Dataset
+from ssp_model.data.crops import pad_to
+from ssp_model.data.dataset import Dataset
 from ssp_model.nn.repmode import RepMode, specialised
-from ssp_model.patches import pad_to
 
 Autocast = Callable[[], AbstractContextManager[object]]
 """Makes the context that sets the arithmetic."""

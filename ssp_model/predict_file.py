@@ -14,20 +14,20 @@ import numpy as np
 import torch
 
 from ssp_model.config.schema import PredictConfig
+from ssp_model.data.preprocess import (
+    factors_to_model,
+    prepare,
+)
 from ssp_model.errors import InputError
 from ssp_model.hardware import make_fabric
 from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.images.reader import Image
 from ssp_model.log import progress
-from ssp_model.models.model_file import ModelInfo, load_model
+from ssp_model.models.model_file import load_model
 from ssp_model.nn.repmode import specialised
 from ssp_model.predict import Windows, predict_volume
-from ssp_model.preprocess import resize_factors, resize_matrix, resize_planes, standardise, statistics
 
 logger = logging.getLogger(__name__)
-
-STRIP = 2**24
-"""Voxels that are resized along Z at once."""
 
 
 def predict_file(
@@ -89,37 +89,3 @@ def predict_file(
                 predict_volume(network, signal, windows, fabric.autocast, predicted, advance)
                 channels.append(predicted)
         write_ome_tiff(output, channels, ["transmitted light", *tasks], info.voxel_size_um)
-
-
-def prepare(image: Image, channel: int, factors: tuple[float, float, float], file: h5py.File) -> h5py.Dataset:
-    """Standardise and resize a channel, into a dataset of a file; as for training."""
-    raw = image.read(channel)
-    removed = statistics(raw)
-    depth = len(raw)
-    planes = resize_planes(standardise(raw, removed), factors)
-    first = next(planes)
-    prepared = file.create_dataset("planes", (depth, *first.shape), np.float32)
-    prepared[0] = first
-    for z, plane in enumerate(planes, start=1):
-        prepared[z] = plane
-    del raw
-    m_z = resize_matrix(depth, factors[0])
-    if m_z is None:
-        return prepared
-    _, height, width = prepared.shape
-    resized = file.create_dataset("signal", (len(m_z), height, width), np.float32)
-    rows = max(STRIP // (depth * width), 1)
-    for y in range(0, height, rows):
-        resized[:, y : y + rows] = np.tensordot(m_z, prepared[:, y : y + rows], axes=1)
-    return resized
-
-
-def factors_to_model(image: Image, info: ModelInfo) -> tuple[float, float, float]:
-    """Resize factors (Z, Y, X) that bring an image to the voxel size of a model's training images."""
-    if info.voxel_size_um and all(image.pixel_size_um):
-        return resize_factors(image.pixel_size_um, voxel_size_um=info.voxel_size_um)
-    scale = info.preprocess.get("scale")
-    if not scale:
-        raise InputError("has no pixel sizes, by which it could be brought to the model's voxel size")
-    logger.warning("pixel sizes are not known: the image is resized by %s, as the training images were", scale)
-    return resize_factors(image.pixel_size_um, scale=tuple(scale))  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from ssp_model.dataset import Dataset, in_um
+from ssp_model.data.dataset import Dataset, in_um
 from ssp_model.figures import (
     plot_composite,
     plot_gates,

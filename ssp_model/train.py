@@ -28,7 +28,8 @@ import torch
 from lightning_fabric import Fabric
 
 from ssp_model.config.schema import PLACEMENT, ModelConfig, PredictConfig, TrackingConfig, TrainConfig
-from ssp_model.dataset import Dataset
+from ssp_model.data.crops import EpochSampler
+from ssp_model.data.dataset import Dataset
 from ssp_model.distributed import any_process, await_kill, gather, start_processes
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
@@ -37,7 +38,6 @@ from ssp_model.learner import Learner
 from ssp_model.loader import check_shares, crops_file, make_loader
 from ssp_model.metrics import squared_error
 from ssp_model.models.model_file import ModelInfo, save_model
-from ssp_model.patches import EpochSampler
 from ssp_model.predict import Windows, predict_dataset
 from ssp_model.provenance import source_digest
 from ssp_model.record import Record, peak_memory_mb

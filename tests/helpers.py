@@ -10,8 +10,8 @@ import pandas as pd
 import yaml
 
 from ssp_model.config.schema import PredictConfig, TrackingConfig
-from ssp_model.integrate import integrate
-from ssp_model.splits import SPLITS
+from ssp_model.data.integrate import integrate
+from ssp_model.data.splits import SPLITS
 
 PROJECT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"

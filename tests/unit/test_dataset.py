@@ -9,11 +9,11 @@ import psutil
 import pytest
 from torch.utils.data import DataLoader
 
-from ssp_model.dataset import Dataset
+from ssp_model.data.crops import EpochSampler, RandomCrops
+from ssp_model.data.dataset import Dataset
+from ssp_model.data.integrate import integrate
+from ssp_model.data.splits import SPLITS
 from ssp_model.errors import InputError
-from ssp_model.integrate import integrate
-from ssp_model.patches import EpochSampler, RandomCrops
-from ssp_model.splits import SPLITS
 
 CONFIG = {"preprocess": {"scale": [1, 1, 1]}}
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from ssp_model.data.preprocess import normalise, resize, resize_factors
 from ssp_model.errors import InputError
-from ssp_model.preprocess import normalise, resize, resize_factors
 
 SCALE = (1, 0.37241, 0.37241)
 SIZE = (0.29, 0.29, 0.29)

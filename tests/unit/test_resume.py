@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 from ssp_model import state as state_module
 from ssp_model import train as train_module
 from ssp_model.config.schema import ModelConfig, TrackingConfig, TrainConfig
+from ssp_model.data.crops import RandomCrops
 from ssp_model.errors import InputError
 from ssp_model.events import EventLog
 from ssp_model.files import replacing
-from ssp_model.patches import RandomCrops
 from ssp_model.train import TrainFiles, train_model
 from tests.helpers import UNTRACKED, WINDOWS
 

@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 
 from ssp_model.collection.lists import read_list
 from ssp_model.config.schema import DnaConfig, SplitConfig
+from ssp_model.data.splits import (
+    SPLITS,
+    check_disjoint,
+    split_dna,
+    split_images,
+    write_dna_splits,
+    write_structure_splits,
+)
 from ssp_model.errors import InputError
-from ssp_model.splits import SPLITS, check_disjoint, split_dna, split_images, write_dna_splits, write_structure_splits
 from tests.helpers import GOLDEN
 
 AS_PUBLISHED = SplitConfig(seed=42, train_fraction=0.75, fit_fraction=0.9)

@@ -1,7 +1,7 @@
 """Stop where images of a structure can't be used, unless they are to be skipped."""
 
+from ssp_model.data.convert import check_left_out
 from ssp_model.log import log_to
-from ssp_model.volumes import check_left_out
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

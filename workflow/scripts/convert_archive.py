@@ -1,7 +1,7 @@
 """Convert one structure's images to training resolution."""
 
+from ssp_model.data.convert import convert_archive
 from ssp_model.log import log_to
-from ssp_model.volumes import convert_archive
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

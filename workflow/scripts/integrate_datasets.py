@@ -1,8 +1,8 @@
 """Gather the volumes of each split into one file."""
 
-from ssp_model.integrate import integrate
+from ssp_model.data.integrate import integrate
+from ssp_model.data.splits import by_split
 from ssp_model.log import log_to
-from ssp_model.splits import by_split
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

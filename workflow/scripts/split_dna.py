@@ -1,8 +1,8 @@
 """Draw the images of DNA from those of the other structures."""
 
 from ssp_model.config.schema import DnaConfig, SplitConfig
+from ssp_model.data.splits import write_dna_splits
 from ssp_model.log import log_to
-from ssp_model.splits import write_dna_splits
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

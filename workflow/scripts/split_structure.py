@@ -1,8 +1,8 @@
 """Split one structure's images."""
 
 from ssp_model.config.schema import SplitConfig
+from ssp_model.data.splits import write_structure_splits
 from ssp_model.log import log_to
-from ssp_model.splits import write_structure_splits
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

@@ -4,15 +4,21 @@ The published resize is `scipy.ndimage.zoom`, cubic, mode nearest. It is linear 
 identity matrix gives a matrix for each axis that does the same by a matrix product, many times faster.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import h5py
 import numpy as np
 from scipy import ndimage
 
 from ssp_model.config.schema import ZYX
 from ssp_model.errors import InputError
+from ssp_model.images.reader import Image
+from ssp_model.models.model_file import ModelInfo
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -130,3 +136,41 @@ def resize_factors(
         )
     z, y, x = (size / wanted for size, wanted in zip(pixel_size_um, voxel_size_um, strict=True) if size)
     return z, y, x
+
+
+STRIP = 2**24
+"""Voxels that are resized along Z at once."""
+
+
+def prepare(image: Image, channel: int, factors: tuple[float, float, float], file: h5py.File) -> h5py.Dataset:
+    """Standardise and resize a channel, into a dataset of a file; as for training."""
+    raw = image.read(channel)
+    removed = statistics(raw)
+    depth = len(raw)
+    planes = resize_planes(standardise(raw, removed), factors)
+    first = next(planes)
+    prepared = file.create_dataset("planes", (depth, *first.shape), np.float32)
+    prepared[0] = first
+    for z, plane in enumerate(planes, start=1):
+        prepared[z] = plane
+    del raw
+    m_z = resize_matrix(depth, factors[0])
+    if m_z is None:
+        return prepared
+    _, height, width = prepared.shape
+    resized = file.create_dataset("signal", (len(m_z), height, width), np.float32)
+    rows = max(STRIP // (depth * width), 1)
+    for y in range(0, height, rows):
+        resized[:, y : y + rows] = np.tensordot(m_z, prepared[:, y : y + rows], axes=1)
+    return resized
+
+
+def factors_to_model(image: Image, info: ModelInfo) -> tuple[float, float, float]:
+    """Resize factors (Z, Y, X) that bring an image to the voxel size of a model's training images."""
+    if info.voxel_size_um and all(image.pixel_size_um):
+        return resize_factors(image.pixel_size_um, voxel_size_um=info.voxel_size_um)
+    scale = info.preprocess.get("scale")
+    if not scale:
+        raise InputError("has no pixel sizes, by which it could be brought to the model's voxel size")
+    logger.warning("pixel sizes are not known: the image is resized by %s, as the training images were", scale)
+    return resize_factors(image.pixel_size_um, scale=tuple(scale))  # type: ignore[arg-type]

@@ -3,9 +3,6 @@
 The archive is read once, front to back: an image is unpacked, converted by a worker and deleted again, so that
 neither the raw images of a structure nor more than a few decoded ones are ever held at the same time. Only the
 channels needed are decoded: signal, target, and DNA where the image is a candidate for it.
-
-`results/volumes/{structure}.h5` has a group an image, named by its row in the image list (`0000`, `0001`, ...), with
-the datasets `signal` and one a task (the structure's name, the DNA's name): (Z, Y, X), float32, standardised.
 """
 
 import json
@@ -17,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,53 +26,20 @@ import ssp_model
 from ssp_model.collection.archive import unpack
 from ssp_model.collection.lists import member_name, read_list
 from ssp_model.config.schema import ZYX
+from ssp_model.data.preprocess import normalise, resize, resize_factors
+from ssp_model.data.volumes import SIGNAL, ConvertedImage, ImageJob, Volume, write_image
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, sha256_of, write_table
 from ssp_model.log import progress
-from ssp_model.preprocess import normalise, resize, resize_factors
 
 if TYPE_CHECKING:
     from ssp_model.images.reader import Image
 
 logger = logging.getLogger(__name__)
 
-SIGNAL = "signal"
 FactorsOf = Callable[[Sequence[float | None]], ZYX]
 """Resize factors of an image, by its pixel sizes."""
 LEFT_OUT_COLUMNS = ["path_czi", "task", "channel", "reason"]
-
-
-@dataclass(frozen=True)
-class ImageJob:
-    """What to convert of one image: the channel of each role (`signal`, and the tasks it has a target for)."""
-
-    row: int
-    path_czi: str
-    channels: dict[str, int]
-
-
-@dataclass
-class Volume:
-    """One channel at training resolution, with what it was."""
-
-    voxels: np.ndarray
-    channel: int
-    channel_name: str
-    mean: float
-    std: float
-
-
-@dataclass
-class ConvertedImage:
-    """The volumes of one image by role, and what is wrong with the roles that are not there."""
-
-    job: ImageJob
-    volumes: dict[str, Volume] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)
-    voxel_size_um: tuple[float, ...] = (np.nan,) * 3
-    pixel_size_um: tuple[float, ...] = (np.nan,) * 3
-    source_bytes: int = 0
-    source_sha256: str = ""
 
 
 def convert_archive(
@@ -139,7 +102,7 @@ def convert_archive(
                 Path(archive), jobs, partial(resize_factors, scale=scale, voxel_size_um=voxel_size_um), workers
             ):
                 if image.volumes:
-                    _write_image(file, image)
+                    write_image(file, image)
                     converted += 1
                 problems += _problem_rows(image)
                 advance(1)
@@ -313,17 +276,3 @@ def _problem_text(table: pd.DataFrame, structure: str) -> str:
     images = "1 image" if count == 1 else f"{count} images"
     lines = dict.fromkeys(f"{row.path_czi} {row.reason}" for row in table.itertuples())
     return "\n  ".join([f"{images} of {structure} can't be used:", *lines])
-
-
-def _write_image(file: h5py.File, image: ConvertedImage) -> None:
-    group = file.create_group(f"{image.job.row:04d}")
-    group.attrs.update(
-        path_czi=image.job.path_czi,
-        source_bytes=image.source_bytes,
-        source_sha256=image.source_sha256,
-        pixel_size_um=image.pixel_size_um,
-        voxel_size_um=image.voxel_size_um,
-    )
-    for role, volume in image.volumes.items():
-        dataset = group.create_dataset(role, data=volume.voxels)
-        dataset.attrs.update(channel=volume.channel, channel_name=volume.channel_name, mean=volume.mean, std=volume.std)

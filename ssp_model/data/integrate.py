@@ -2,22 +2,19 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 
 import ssp_model
-from ssp_model.dataset import SAME_VOXEL_SIZE, in_um
-from ssp_model.errors import InputError
+from ssp_model.data.splits import SPLITS, check_disjoint
+from ssp_model.data.volumes import SIGNAL, VolumesByPath
 from ssp_model.files import replacing
 from ssp_model.log import progress
-from ssp_model.splits import SPLITS, check_disjoint
-from ssp_model.volumes import SIGNAL
 
 logger = logging.getLogger(__name__)
 
@@ -57,94 +54,6 @@ def integrate(
         source.check_sources(samples)
         for split, path in datasets.items():
             _write_dataset(Path(path), split, samples[split], source, config)
-
-
-class StoredVolumes(NamedTuple):
-    """Where the volumes of an image are, and what must be known of all images at once."""
-
-    structure: str
-    group: str
-    voxel_size_um: np.ndarray
-    source_sha256: str
-
-
-class VolumesByPath:
-    """The volumes of all structures, found by `path_czi`; one file is open at a time, however many there are."""
-
-    def __init__(self, volumes: Mapping[str, str | Path]) -> None:
-        self._volumes = volumes
-        self._open: tuple[str, h5py.File] | None = None
-        self._images = {
-            group.attrs["path_czi"]: StoredVolumes(
-                structure, name, group.attrs["voxel_size_um"], str(group.attrs["source_sha256"])
-            )
-            for structure in volumes
-            for name, group in self._file(structure).items()
-        }
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._open:
-            self._open[1].close()
-
-    def _file(self, structure: str) -> h5py.File:
-        if self._open and self._open[0] == structure:
-            return self._open[1]
-        if self._open:
-            self._open[1].close()
-        self._open = structure, h5py.File(self._volumes[structure], "r")
-        return self._open[1]
-
-    def group(self, path_czi: str, role: str) -> h5py.Group:
-        """The group of an image that has a volume of this role; good until the next is asked for."""
-        image = self._images.get(path_czi)
-        group = self._file(image.structure)[image.group] if image else None
-        if group is None or role not in group:
-            where = self._volumes[image.structure] if image else f"the volumes of {', '.join(self._volumes)}"
-            raise InputError(
-                f"{path_czi} has no {role} volume in {where}; convert again (snakemake --forcerun convert_archive)."
-            )
-        return group
-
-    def check_voxel_sizes(self) -> None:
-        """A network learns at one voxel size: say so of a mixture, naming two images that differ.
-
-        With factors given explicitly, as published, that is the user's choice.
-        """
-        known = [
-            (image.voxel_size_um, path)
-            for path, image in self._images.items()
-            if np.isfinite(image.voxel_size_um).all()
-        ]
-        if not known:
-            return
-        first, first_path = known[0]
-        for size, path in known[1:]:
-            if np.abs(size / first - 1).max() > SAME_VOXEL_SIZE:
-                logger.warning(
-                    "voxel sizes differ after resizing: %s in %s, %s in %s (Z, Y, X); preprocess.voxel_size_um instead "
-                    "of preprocess.scale would bring all to one",
-                    in_um(first), first_path, in_um(size), path,
-                )  # fmt: skip
-                return
-
-    def check_sources(self, samples: Mapping[str, Sequence[tuple[str, str]]]) -> None:
-        """Refuse a file that is in two splits under different names, by the digest of its content."""
-        place: dict[str, tuple[str, str]] = {}
-        for split, images in samples.items():
-            for task, image in images:
-                self.group(image, task)
-                digest = self._images[image].source_sha256
-                first_split, first_image = place.setdefault(digest, (split, image))
-                if first_split != split:
-                    raise InputError(
-                        f"{first_image} ({first_split}) and {image} ({split}) are the same file, so a model would be "
-                        "measured on what it has learnt from; take one of them off its image list."
-                    )
 
 
 def _write_dataset(

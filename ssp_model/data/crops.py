@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
-from ssp_model.dataset import Dataset
+from ssp_model.data.dataset import Dataset
 
 Crop = tuple[slice, slice, slice]
 
