@@ -33,7 +33,7 @@ from ssp_model.metrics import score
 from ssp_model.models.model_file import load_model
 from ssp_model.nn.mode_conv import TaskGroups, convolve
 from ssp_model.nn.repmode import RepMode, specialised
-from ssp_model.predict import Windows, predict_volume, window_weights
+from ssp_model.prediction.sliding_window import Windows, predict_volume, window_weights
 
 
 class MergingForEachBatch(MergingForEachSample):

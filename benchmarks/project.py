@@ -15,7 +15,7 @@ from tables import show
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssp_model.nn.repmode import RepMode
-from ssp_model.predict import Windows
+from ssp_model.prediction.sliding_window import Windows
 
 PATCH, BATCH, WIDTH, EPOCHS, VALIDATIONS = (32, 128, 128), 8, 32, 1000, 50
 RAW_MB = 7 * 50 * 624 * 924 * 2 / 1e6

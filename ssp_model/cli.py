@@ -93,7 +93,7 @@ def predict(
     """Predict structures in one image."""
     from ssp_model.config.read import parse_section
     from ssp_model.config.schema import PredictConfig
-    from ssp_model.predict_file import predict_file
+    from ssp_model.prediction.predict_file import predict_file
 
     config = parse_section(PredictConfig, {"patch": None, "overlap": overlap, "flips": flips})
     predict_file(model, image, channel, structure or [], output, config, precision, threads)

@@ -20,7 +20,7 @@ from ssp_model.log import progress
 from ssp_model.metrics import score
 from ssp_model.models.model_file import ModelInfo, load_model
 from ssp_model.nn.repmode import specialised
-from ssp_model.predict import Windows, predict_dataset, predict_volume
+from ssp_model.prediction.sliding_window import Windows, predict_dataset, predict_volume
 from ssp_model.scores import places, read_scores, summarise
 
 logger = logging.getLogger(__name__)

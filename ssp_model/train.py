@@ -38,7 +38,7 @@ from ssp_model.learner import Learner
 from ssp_model.loader import check_shares, crops_file, make_loader
 from ssp_model.metrics import squared_error
 from ssp_model.models.model_file import ModelInfo, save_model
-from ssp_model.predict import Windows, predict_dataset
+from ssp_model.prediction.sliding_window import Windows, predict_dataset
 from ssp_model.provenance import source_digest
 from ssp_model.record import Record, peak_memory_mb
 from ssp_model.state import (

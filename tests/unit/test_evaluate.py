@@ -13,7 +13,7 @@ from ssp_model.evaluate import evaluate_model, evaluate_structure, predict_compo
 from ssp_model.metrics import score
 from ssp_model.models.model_file import ModelInfo, load_model, save_model
 from ssp_model.nn.repmode import RepMode
-from ssp_model.predict import Windows, predict_volume
+from ssp_model.prediction.sliding_window import Windows, predict_volume
 from ssp_model.scores import METRICS, places, summarise
 
 WINDOWS = PredictConfig(patch=None, overlap=0.5, flips="")

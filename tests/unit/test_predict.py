@@ -14,7 +14,7 @@ from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.metrics import score
 from ssp_model.models.authors import state_dict_from_published
 from ssp_model.nn.repmode import RepMode
-from ssp_model.predict import Windows, predict_volume, predict_windows, window_weights
+from ssp_model.prediction.sliding_window import Windows, predict_volume, predict_windows, window_weights
 
 
 def test_published_window_weights(golden):

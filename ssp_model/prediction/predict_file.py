@@ -14,10 +14,7 @@ import numpy as np
 import torch
 
 from ssp_model.config.schema import PredictConfig
-from ssp_model.data.preprocess import (
-    factors_to_model,
-    prepare,
-)
+from ssp_model.data.preprocess import factors_to_model, prepare
 from ssp_model.errors import InputError
 from ssp_model.hardware import make_fabric
 from ssp_model.images.ome_tiff import write_ome_tiff
@@ -25,7 +22,7 @@ from ssp_model.images.reader import Image
 from ssp_model.log import progress
 from ssp_model.models.model_file import load_model
 from ssp_model.nn.repmode import specialised
-from ssp_model.predict import Windows, predict_volume
+from ssp_model.prediction.sliding_window import Windows, predict_volume
 
 logger = logging.getLogger(__name__)
 

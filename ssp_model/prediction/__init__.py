@@ -1,0 +1,1 @@
+"""A network over a whole image: the sliding window, and prediction in files."""
