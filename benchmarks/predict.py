@@ -28,8 +28,8 @@ from torch import nn
 from train_step import MergingForEachSample, replace_convs
 
 from ssp_model.data.dataset import Dataset
+from ssp_model.evaluation.metrics import score
 from ssp_model.hardware import choose_precision, device_name, make_fabric, process_peak_memory_mb
-from ssp_model.metrics import score
 from ssp_model.models.model_file import load_model
 from ssp_model.nn.mode_conv import TaskGroups, convolve
 from ssp_model.nn.repmode import RepMode, specialised

@@ -23,7 +23,7 @@ rule evaluate_structure:
         precision=CONFIG.train.precision,
         predict=section("predict"),
         save_images=CONFIG.evaluate.save_images,
-        code=source_digest("evaluate"),
+        code=source_digest("evaluation.evaluate"),
     message:
         "Score {wildcards.experiment}, seed {wildcards.seed}, on the test images of {wildcards.structure}"
     script:
@@ -47,7 +47,7 @@ rule summarise_scores:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=source_digest("scores"),
+        code=source_digest("evaluation.scores"),
     message:
         "Sum up the scores of {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -75,7 +75,7 @@ rule predict_composite:
     params:
         precision=CONFIG.train.precision,
         predict=section("predict"),
-        code=source_digest("evaluate"),
+        code=source_digest("evaluation.evaluate"),
     message:
         "Predict all structures in one test image by {wildcards.experiment}, seed {wildcards.seed}"
     script:

@@ -109,7 +109,7 @@ def evaluate(
 ) -> None:
     """Score a model on the images of a dataset."""
     from ssp_model.config.read import read_config
-    from ssp_model.evaluate import evaluate_model
+    from ssp_model.evaluation.evaluate import evaluate_model
 
     settings = read_config(config)
     sections = (settings.train.precision, settings.predict, settings.evaluate.save_images)

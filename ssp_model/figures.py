@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from ssp_model.evaluation.metrics import SCORE_TITLES
 from ssp_model.files import replacing
 from ssp_model.images.reader import Image
-from ssp_model.scores import SCORE_TITLES
 
 EXPERT_LABELS = ("5³ conv", "3³ conv", "1³ conv", "3³ mean", "5³ mean")
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#666666"

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from ssp_model.evaluation.metrics import SCORE_TITLES
 from ssp_model.pages import heading, note, table, text
-from ssp_model.scores import SCORE_TITLES
 
 PUBLISHED_ARCHIVES = (
     "https://s3-us-west-2.amazonaws.com/downloads.allencell.org/publication-data/label-free-prediction/"

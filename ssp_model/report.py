@@ -8,6 +8,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from ssp_model.data.dataset import Dataset, in_um
+from ssp_model.evaluation.metrics import METRICS, label
+from ssp_model.evaluation.scores import read_scores, with_interval
 from ssp_model.figures import (
     plot_composite,
     plot_gates,
@@ -21,7 +23,6 @@ from ssp_model.figures import (
 from ssp_model.log import duration
 from ssp_model.pages import figure, heading, table, text, write_page
 from ssp_model.published import beside_published
-from ssp_model.scores import METRICS, label, read_scores, with_interval
 from ssp_model.viewer import write_viewer
 
 STANDARDISED = (

@@ -6,15 +6,15 @@ import pandas as pd
 import pytest
 import tifffile
 
-from ssp_model import scores
 from ssp_model.config.schema import PredictConfig
 from ssp_model.errors import InputError
-from ssp_model.evaluate import evaluate_model, evaluate_structure, predict_composite
-from ssp_model.metrics import score
+from ssp_model.evaluation import scores
+from ssp_model.evaluation.evaluate import evaluate_model, evaluate_structure, predict_composite
+from ssp_model.evaluation.metrics import METRICS, score
+from ssp_model.evaluation.scores import places, summarise
 from ssp_model.models.model_file import ModelInfo, load_model, save_model
 from ssp_model.nn.repmode import RepMode
 from ssp_model.prediction.sliding_window import Windows, predict_volume
-from ssp_model.scores import METRICS, places, summarise
 
 WINDOWS = PredictConfig(patch=None, overlap=0.5, flips="")
 

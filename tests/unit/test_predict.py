@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssp_model.data.crops import pad_to
+from ssp_model.evaluation.metrics import score
 from ssp_model.images import ome_tiff
 from ssp_model.images.ome_tiff import write_ome_tiff
-from ssp_model.metrics import score
 from ssp_model.models.authors import state_dict_from_published
 from ssp_model.nn.repmode import RepMode
 from ssp_model.prediction.sliding_window import Windows, predict_volume, predict_windows, window_weights

@@ -1,7 +1,7 @@
 """Predict and score each test image of a structure."""
 
 from ssp_model.config.schema import PredictConfig
-from ssp_model.evaluate import evaluate_structure
+from ssp_model.evaluation.evaluate import evaluate_structure
 from ssp_model.log import log_to
 
 if __name__ == "__main__":

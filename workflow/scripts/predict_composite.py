@@ -1,7 +1,7 @@
 """Predict all structures in the signal of one test image."""
 
 from ssp_model.config.schema import PredictConfig
-from ssp_model.evaluate import predict_composite
+from ssp_model.evaluation.evaluate import predict_composite
 from ssp_model.log import log_to
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Bring the structures' scores together."""
 
+from ssp_model.evaluation.scores import summarise
 from ssp_model.log import log_to
-from ssp_model.scores import summarise
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

@@ -13,15 +13,15 @@ import torch
 from ssp_model.config.schema import PredictConfig
 from ssp_model.data.dataset import SAME_VOXEL_SIZE, Dataset, in_um
 from ssp_model.errors import InputError
+from ssp_model.evaluation.metrics import score
+from ssp_model.evaluation.scores import places, read_scores, summarise
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import make_fabric
 from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.log import progress
-from ssp_model.metrics import score
 from ssp_model.models.model_file import ModelInfo, load_model
 from ssp_model.nn.repmode import specialised
 from ssp_model.prediction.sliding_window import Windows, predict_dataset, predict_volume
-from ssp_model.scores import places, read_scores, summarise
 
 logger = logging.getLogger(__name__)
 

@@ -62,3 +62,21 @@ def structural_similarity(prediction: torch.Tensor, target: torch.Tensor, peak: 
     )
     assert isinstance(value, torch.Tensor)
     return value.item()
+
+
+METRICS = ("mse", "mae", "r2", "pearson", "ssim", "psnr")
+
+
+SCORE_TITLES = {
+    "r2": "R² (higher is better)",
+    "mse": "MSE (lower is better)",
+    "mae": "MAE (lower is better)",
+    "pearson": "Pearson r (higher is better)",
+    "ssim": "SSIM (higher is better)",
+    "psnr": "PSNR in dB (higher is better)",
+}
+
+
+def label(metric: str) -> str:
+    """What a person calls a metric."""
+    return SCORE_TITLES[metric].partition(" (")[0]

@@ -7,27 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ssp_model.evaluation.metrics import METRICS
+from ssp_model.evaluation.statistics import IMAGES_AT_ONCE, RESAMPLES, interval
 from ssp_model.files import write_table
 
 logger = logging.getLogger(__name__)
-
-METRICS = ("mse", "mae", "r2", "pearson", "ssim", "psnr")
-
-SCORE_TITLES = {
-    "r2": "R² (higher is better)",
-    "mse": "MSE (lower is better)",
-    "mae": "MAE (lower is better)",
-    "pearson": "Pearson r (higher is better)",
-    "ssim": "SSIM (higher is better)",
-    "psnr": "PSNR in dB (higher is better)",
-}
-
-FEWEST = 5
-"""Images below which no interval is given: it would be far too narrow."""
-RESAMPLES = 10_000
-"""Bootstrap samples behind an interval."""
-IMAGES_AT_ONCE = 100
-"""Images of a structure beyond which its bootstrap samples are drawn in several parts."""
 
 
 def read_scores(path: str | Path) -> pd.DataFrame:
@@ -72,15 +56,15 @@ def summarise(
         means.append(np.concatenate([values[part].mean(axis=1) for part in drawn]))
         counts.append(len(values))
         rows.append(
-            {"structure": structure, "images": len(values), **_interval(values.mean(axis=0), means[-1], len(values))}
+            {"structure": structure, "images": len(values), **interval(values.mean(axis=0), means[-1], len(values))}
         )
     by_structure = pd.DataFrame(rows)
     # images are drawn within their structures: a test set has so many of each
     columns = list(METRICS)
-    over_images = _interval(
+    over_images = interval(
         table[columns].to_numpy(float).mean(axis=0), np.average(means, axis=0, weights=counts), len(table)
     )
-    over_structures = _interval(by_structure[columns].to_numpy(float).mean(axis=0), np.mean(means, axis=0), len(table))
+    over_structures = interval(by_structure[columns].to_numpy(float).mean(axis=0), np.mean(means, axis=0), len(table))
     totals = [
         {"mean_over": "images", "images": len(table), **over_images},
         {"mean_over": "structures", "images": len(table), **over_structures},
@@ -92,22 +76,6 @@ def summarise(
         "R2 %.4f, MSE %.4f, MAE %.4f over %d images",
         over_images["r2"], over_images["mse"], over_images["mae"], len(table),
     )  # fmt: skip
-
-
-def _interval(means: np.ndarray, resampled: np.ndarray, images: int) -> dict[str, float]:
-    """Each metric's mean, and the 2.5% and 97.5% percentiles of its bootstrap means (resamples, metrics)."""
-    low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
-    if images < FEWEST:
-        low, high = np.full((2, len(METRICS)), np.nan)
-    columns: dict[str, float] = {}
-    for i, metric in enumerate(METRICS):
-        columns |= {metric: means[i], f"{metric}_low": low[i], f"{metric}_high": high[i]}
-    return columns
-
-
-def label(metric: str) -> str:
-    """What a person calls a metric."""
-    return SCORE_TITLES[metric].partition(" (")[0]
 
 
 def with_interval(row: pd.Series, metric: str) -> str:
