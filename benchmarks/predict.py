@@ -161,7 +161,7 @@ def overlaps(arguments: argparse.Namespace) -> None:
 
 def draw_overlaps(frame: pd.DataFrame) -> None:
     """The plot of the docs."""
-    from ssp_model.figures import BLUE, plt, save
+    from ssp_model.figures.style import BLUE, plt, save
 
     figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
     axes.plot(frame["time ratio"], frame.MSE, "o", color=BLUE)

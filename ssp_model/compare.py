@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from ssp_model.evaluation.metrics import METRICS, label
 from ssp_model.evaluation.scores import with_interval
-from ssp_model.figures import plot_runs
+from ssp_model.figures.scores import plot_runs
 from ssp_model.files import write_table
 from ssp_model.log import duration
 from ssp_model.pages import figure, heading, table, text, write_page

@@ -10,16 +10,9 @@ from markupsafe import Markup
 from ssp_model.data.dataset import Dataset, in_um
 from ssp_model.evaluation.metrics import METRICS, label
 from ssp_model.evaluation.scores import read_scores, with_interval
-from ssp_model.figures import (
-    plot_composite,
-    plot_gates,
-    plot_history,
-    plot_inputs,
-    plot_intensities,
-    plot_prediction,
-    plot_scores,
-    plot_speed,
-)
+from ssp_model.figures.images import plot_composite, plot_inputs, plot_prediction
+from ssp_model.figures.scores import plot_intensities, plot_scores
+from ssp_model.figures.training import plot_gates, plot_history, plot_speed
 from ssp_model.log import duration
 from ssp_model.pages import figure, heading, table, text, write_page
 from ssp_model.published import beside_published

@@ -107,7 +107,7 @@ class WandbTracker(Tracker):
 
     def picture(self, epoch: int, images: Images) -> None:
         """Keep a picture of a validation."""
-        from ssp_model.figures import plot_validation
+        from ssp_model.figures.training import plot_validation
 
         plot_validation(images, self.pictures / f"epoch-{epoch:04d}.png")
 
