@@ -32,18 +32,18 @@ from ssp_model.data.crops import EpochSampler, RandomCrops
 SHAPE = (50, 232, 344)
 """Of an image of the collection at training resolution."""
 FIRST_STEP = """
-import sys, time, torch, ssp_model.train
+import sys, time, torch, ssp_model.training.train
 from pathlib import Path
 from lightning_fabric import Fabric
 from ssp_model.config.read import read_config
 from ssp_model.data.dataset import Dataset
-from ssp_model.train import Training, TrainFiles
+from ssp_model.training.train import Training, TrainFiles
 path, folder, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 width, patch = (32, (32, 128, 128)) if torch.cuda.is_available() else (16, (16, 64, 64))
 started = time.perf_counter()
 torch.set_num_threads(threads)
 config = read_config(["config.yaml"])
-fabric = Fabric(accelerator="auto", devices=1, precision=ssp_model.train.choose_precision("auto"))
+fabric = Fabric(accelerator="auto", devices=1, precision=ssp_model.hardware.choose_precision("auto"))
 files = TrainFiles(path, path, *(folder / name for name in ("m", "h", "e", "state", "wandb")))
 with Dataset(path) as train_set, Dataset(path) as val_set:
     model = config.model.model_copy(update={"width": width})

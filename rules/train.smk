@@ -30,7 +30,7 @@ rule train_model:
         model=section("model"),
         train=train_values(),
         predict=section("predict"),
-        code=source_digest("train"),
+        code=source_digest("training.train"),
     message:
         "Train {wildcards.experiment} with seed {wildcards.seed}"
     script:

@@ -57,8 +57,8 @@ def train(
 ) -> None:
     """Train a model, or go on with a training that was stopped."""
     from ssp_model.config.read import read_config
-    from ssp_model.dry_run import describe_training
-    from ssp_model.train import TrainFiles, train_model
+    from ssp_model.training.dry_run import describe_training
+    from ssp_model.training.train import TrainFiles, train_model
 
     settings = read_config(config)
     if dry_run:

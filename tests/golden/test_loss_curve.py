@@ -11,7 +11,7 @@ import yaml
 
 from ssp_model.config.read import parse_config
 from ssp_model.config.schema import PredictConfig, TrackingConfig
-from ssp_model.train import TrainFiles, train_model
+from ssp_model.training.train import TrainFiles, train_model
 from tests.helpers import GOLDEN, PROJECT, make_datasets
 
 CURVE = GOLDEN / "loss_curve.txt"

@@ -14,10 +14,10 @@ import yaml
 from safetensors.torch import load_file
 
 from ssp_model.data.crops import EpochSampler
-from ssp_model.distributed import start_processes
 from ssp_model.errors import InputError
-from ssp_model.loader import check_shares
 from ssp_model.nn.repmode import RepMode
+from ssp_model.training.distributed import start_processes
+from ssp_model.training.loader import check_shares
 from tests.helpers import PROJECT
 
 SSP = Path(sys.executable).parent / "ssp"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from ssp_model.learner import Learner, learning_rate_factor
+from ssp_model.training.learner import Learner, learning_rate_factor
 
 STEPS = 4
 

@@ -25,7 +25,7 @@ def package(tmp_path, monkeypatch):
 
 def digest() -> str:
     source_digest.cache_clear()
-    return source_digest("train")
+    return source_digest("training.train")
 
 
 def test_digest_follows_imports_and_ignores_comments(package):
@@ -42,7 +42,7 @@ def test_digest_follows_imports_and_ignores_comments(package):
 
 def test_digests_of_the_real_package():
     source_digest.cache_clear()
-    assert source_digest("train") != source_digest("evaluation.evaluate")
+    assert source_digest("training.train") != source_digest("evaluation.evaluate")
     assert source_digest("data.splits") == source_digest("data.splits")
 
 

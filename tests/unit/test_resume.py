@@ -13,14 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ssp_model import state as state_module
-from ssp_model import train as train_module
 from ssp_model.config.schema import ModelConfig, TrackingConfig, TrainConfig
 from ssp_model.data.crops import RandomCrops
 from ssp_model.errors import InputError
-from ssp_model.events import EventLog
 from ssp_model.files import replacing
-from ssp_model.train import TrainFiles, train_model
+from ssp_model.training import state as state_module
+from ssp_model.training import train as train_module
+from ssp_model.training.record import EventLog
+from ssp_model.training.train import TrainFiles, train_model
 from tests.helpers import UNTRACKED, WINDOWS
 
 KILLS = 20
@@ -78,7 +78,7 @@ def assert_same_result(files: TrainFiles, wanted: TrainFiles) -> None:
 
 def test_killed_at_random_moments(datasets, tmp_path, config, uninterrupted):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ssp_model.train"])
+    context.set_forkserver_preload(["ssp_model.training.train"])
     rng = random.Random(0)
     kills, run = 0, 0
     while kills < KILLS:

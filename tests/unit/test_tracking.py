@@ -8,11 +8,11 @@ import struct
 import pytest
 from wandb.proto import wandb_internal_pb2
 
-from ssp_model import train as train_module
 from ssp_model.config.schema import ModelConfig, TrackingConfig
 from ssp_model.errors import InputError
-from ssp_model.tracking import WandbTracker, track
-from ssp_model.train import TrainFiles, train_model
+from ssp_model.training import train as train_module
+from ssp_model.training.tracking import WandbTracker, track
+from ssp_model.training.train import TrainFiles, train_model
 from tests.helpers import WINDOWS
 
 OFFLINE = TrackingConfig(wandb="offline", project="test")

@@ -13,14 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ssp_model import loader as loader_module
 from ssp_model.config.schema import ModelConfig
-from ssp_model.dry_run import describe_training
 from ssp_model.errors import InputError
 from ssp_model.models.model_file import load_model, read_info
 from ssp_model.nn.repmode import RepMode
-from ssp_model.scratch import scratch_copy
-from ssp_model.train import TrainFiles, train_model
+from ssp_model.training import loader as loader_module
+from ssp_model.training.dry_run import describe_training
+from ssp_model.training.scratch import scratch_copy
+from ssp_model.training.train import TrainFiles, train_model
 from tests.helpers import UNTRACKED, WINDOWS
 
 

@@ -6,7 +6,7 @@ if __name__ == "__main__":
 
     from ssp_model.config.schema import ModelConfig, PredictConfig, TrackingConfig, TrainConfig
     from ssp_model.log import log_to
-    from ssp_model.train import TrainFiles, train_model
+    from ssp_model.training.train import TrainFiles, train_model
 
     log_to(snakemake.log[0])
     params = snakemake.params

@@ -10,11 +10,11 @@ from torch.utils.data import DataLoader
 from ssp_model.config.schema import TrainConfig
 from ssp_model.data.crops import EpochSampler, RandomCrops
 from ssp_model.data.dataset import Dataset
-from ssp_model.distributed import gather
 from ssp_model.errors import InputError
 from ssp_model.hardware import free_memory
 from ssp_model.nn.repmode import STRIDE
-from ssp_model.scratch import scratch_copy
+from ssp_model.training.distributed import gather
+from ssp_model.training.scratch import scratch_copy
 
 
 def check_shares(samples: int, config: TrainConfig, processes: int) -> None:

@@ -1,14 +1,16 @@
 """What is told of a training: its event log, its history, the lines of its log."""
 
+import json
 import logging
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from ssp_model.events import EventLog
 from ssp_model.hardware import process_peak_memory_mb
 from ssp_model.log import duration
 
@@ -16,6 +18,37 @@ logger = logging.getLogger(__name__)
 
 LINE_EVERY_S = 15.0
 """Between validations, the log gets a line of an epoch at most this often."""
+
+
+class EventLog:
+    """JSON lines of what happened; after a resume it is cut back to where the state was saved."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def start(self, length: int) -> None:
+        """Open, keeping the first `length` bytes."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("a+", encoding="utf-8")
+        if self.path.is_file():
+            self._file.truncate(length)
+            self._file.seek(0, os.SEEK_END)
+
+    def write(self, event: dict[str, Any]) -> None:
+        """Add a line."""
+        self._file.write(json.dumps(event) + "\n")
+
+    def flush(self) -> int:
+        """Bring all lines to the disk; returns the length in bytes."""
+        self._file.flush()
+        if not self.path.is_file():
+            return 0
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def close(self) -> None:
+        """The last line is written."""
+        self._file.close()
 
 
 class Record:

@@ -30,28 +30,20 @@ from lightning_fabric import Fabric
 from ssp_model.config.schema import PLACEMENT, ModelConfig, PredictConfig, TrackingConfig, TrainConfig
 from ssp_model.data.crops import EpochSampler
 from ssp_model.data.dataset import Dataset
-from ssp_model.distributed import any_process, await_kill, gather, start_processes
 from ssp_model.errors import InputError
 from ssp_model.evaluation.metrics import squared_error
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import device_name, make_fabric
-from ssp_model.learner import Learner
-from ssp_model.loader import check_shares, crops_file, make_loader
 from ssp_model.models.model_file import ModelInfo, save_model
 from ssp_model.prediction.sliding_window import Windows, predict_dataset
 from ssp_model.provenance import source_digest
-from ssp_model.record import Record, peak_memory_mb
-from ssp_model.state import (
-    STATE_FILE,
-    Interrupted,
-    StopRequest,
-    explain_full_disk,
-    load_state,
-    save_state,
-    sole_user,
-    stop_on_signals,
-)
-from ssp_model.tracking import Tracker, track
+from ssp_model.training.distributed import any_process, await_kill, gather, start_processes
+from ssp_model.training.learner import Learner
+from ssp_model.training.loader import check_shares, crops_file, make_loader
+from ssp_model.training.record import Record, peak_memory_mb
+from ssp_model.training.state import STATE_FILE, explain_full_disk, load_state, save_state
+from ssp_model.training.stop import Interrupted, StopRequest, sole_user, stop_on_signals
+from ssp_model.training.tracking import Tracker, track
 
 logger = logging.getLogger(__name__)
 
@@ -388,7 +380,7 @@ class Training:
 
     def resume(self) -> bool:
         """Take up the state of this training, if there is one; returns whether there is."""
-        state = load_state(self.files.state, self.identity(), source_digest("train"))
+        state = load_state(self.files.state, self.identity(), source_digest("training.train"))
         self.fabric.barrier()
         if state is not None:
             self.progress = Progress(**state["progress"])
@@ -415,7 +407,9 @@ class Training:
         tracker.catch_up(events.path, self.progress.event_bytes)
         events.close()
         save_state(
-            self.files.state, self.identity(), {"progress": asdict(self.progress), "code": source_digest("train")}
+            self.files.state,
+            self.identity(),
+            {"progress": asdict(self.progress), "code": source_digest("training.train")},
         )
         write_table(pd.DataFrame(self.progress.history), self.files.history)
         with replacing(self.files.model) as temporary:
