@@ -32,7 +32,7 @@ rule overview_page:
         runtime=growing(10),
     params:
         config=CONFIG.model_dump(mode="json"),
-        code=source_digest("report"),
+        code=source_digest("report.predictions"),
     message:
         "Show what was run"
     script:
@@ -64,7 +64,7 @@ rule data_page:
         runtime=growing(10),
     params:
         tasks=CONFIG.tasks,
-        code=source_digest("report"),
+        code=source_digest("report.predictions"),
     message:
         "Show the data"
     script:
@@ -93,7 +93,7 @@ rule training_page:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=source_digest("report"),
+        code=source_digest("report.predictions"),
     message:
         "Show the training of {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -125,7 +125,7 @@ rule scores_page:
     params:
         # a function, as its {structure} is no wildcard
         images=lambda wildcards: CONFIG.evaluate.test_set or CONFIG.collection.archives,
-        code=source_digest("report"),
+        code=source_digest("report.predictions"),
     message:
         "Show the scores of {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -170,7 +170,7 @@ rule structure_page:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=source_digest("report"),
+        code=source_digest("report.predictions"),
     message:
         "Picture {wildcards.structure} as predicted by {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -203,7 +203,7 @@ rule composite_page:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=source_digest("report"),
+        code=source_digest("report.predictions"),
     message:
         "Picture all structures as predicted by {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -233,7 +233,7 @@ rule compare_page:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        code=source_digest("compare"),
+        code=source_digest("report.compare"),
     message:
         "Compare experiments and seeds"
     script:

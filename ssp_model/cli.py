@@ -122,7 +122,7 @@ def view(
     page: Annotated[Path, typer.Argument(help="The HTML file to write.")],
 ) -> None:
     """Make a volume viewer of one scored image, to open in a browser."""
-    from ssp_model.viewer import write_viewer
+    from ssp_model.report.viewer import write_viewer
 
     write_viewer(stack, stack.name, page)
 

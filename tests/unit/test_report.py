@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssp_model.compare import compare_page
 from ssp_model.errors import InputError
 from ssp_model.evaluation.metrics import METRICS
 from ssp_model.evaluation.scores import summarise
 from ssp_model.images.ome_tiff import write_ome_tiff
-from ssp_model.pages import heading, note, table, text, write_page
-from ssp_model.published import PUBLISHED_ARCHIVES, PUBLISHED_NAMES
-from ssp_model.report import scores_page
-from ssp_model.viewer import bin_xy, to_bytes, write_viewer
+from ssp_model.report.compare import compare_page
+from ssp_model.report.html import heading, note, table, text, write_page
+from ssp_model.report.published import PUBLISHED_ARCHIVES, PUBLISHED_NAMES
+from ssp_model.report.scores import scores_page
+from ssp_model.report.viewer import bin_xy, to_bytes, write_viewer
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")

@@ -1,7 +1,7 @@
 """Compare experiments and seeds."""
 
-from ssp_model.compare import compare_page
 from ssp_model.log import log_to
+from ssp_model.report.compare import compare_page
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

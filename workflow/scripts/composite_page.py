@@ -1,7 +1,7 @@
 """Picture all structures predicted in one image."""
 
 from ssp_model.log import log_to
-from ssp_model.report import composite_page
+from ssp_model.report.predictions import composite_page
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

@@ -2,7 +2,7 @@
 
 from ssp_model.data.splits import by_split
 from ssp_model.log import log_to
-from ssp_model.report import data_page
+from ssp_model.report.data import data_page
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

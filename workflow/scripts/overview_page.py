@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ssp_model.log import log_to
-from ssp_model.report import overview_page
+from ssp_model.report.overview import overview_page
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

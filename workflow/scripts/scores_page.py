@@ -1,7 +1,7 @@
 """Show the scores."""
 
 from ssp_model.log import log_to
-from ssp_model.report import scores_page
+from ssp_model.report.scores import scores_page
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

@@ -1,7 +1,7 @@
 """Picture the predictions of a structure."""
 
 from ssp_model.log import log_to
-from ssp_model.report import structure_page
+from ssp_model.report.predictions import structure_page
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

@@ -1,7 +1,7 @@
 """Show how a training went."""
 
 from ssp_model.log import log_to
-from ssp_model.report import training_page
+from ssp_model.report.training import training_page
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])

@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ssp_model.evaluation.metrics import SCORE_TITLES
-from ssp_model.pages import heading, note, table, text
+from ssp_model.report.html import heading, note, table, text
 
 PUBLISHED_ARCHIVES = (
     "https://s3-us-west-2.amazonaws.com/downloads.allencell.org/publication-data/label-free-prediction/"
@@ -34,7 +34,7 @@ def beside_published(means: pd.DataFrame, totals: pd.DataFrame, images_from: str
     """The run's scores beside the paper's table 1; nothing unless all structures are the paper's."""
     if not set(means.structure) <= PUBLISHED_NAMES.keys():
         return []
-    published = pd.read_csv(files("ssp_model") / "published_table1.tsv", sep="\t")
+    published = pd.read_csv(files("ssp_model") / "report/published_table1.tsv", sep="\t")
     named = means.assign(structure=means.structure.map(PUBLISHED_NAMES))
     all_there = len(means) == len(PUBLISHED_NAMES)
     if all_there:

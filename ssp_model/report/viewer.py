@@ -15,7 +15,7 @@ from PIL import Image as PilImage
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
 from ssp_model.images.reader import Image
-from ssp_model.pages import templates
+from ssp_model.report.html import templates
 
 CLIPPED = (0.05, 99.95)
 """Percentiles at which values are clipped."""

@@ -14,7 +14,7 @@ from ssp_model.evaluation.scores import with_interval
 from ssp_model.figures.scores import plot_runs
 from ssp_model.files import write_table
 from ssp_model.log import duration
-from ssp_model.pages import figure, heading, table, text, write_page
+from ssp_model.report.html import figure, heading, table, text, write_page
 
 
 def compare_page(

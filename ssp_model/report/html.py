@@ -13,7 +13,9 @@ from ssp_model.files import replacing
 
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
-templates = Environment(loader=PackageLoader("ssp_model"), autoescape=True, undefined=StrictUndefined)
+templates = Environment(
+    loader=PackageLoader("ssp_model", "report/templates"), autoescape=True, undefined=StrictUndefined
+)
 
 Format = Callable[[object], str]
 
@@ -123,3 +125,14 @@ def write(value: object) -> str:
     if isinstance(value, float):
         return "" if pd.isna(value) else f"{value:.4f}"
     return str(value)
+
+
+STANDARDISED = (
+    "Intensities are standardised (each raw image has mean 0 and standard deviation 1): a prediction shows where a "
+    "structure is and how bright it is relative to the rest of its image, not how many counts or molecules there are."
+)
+
+
+def size_text(size: Sequence[int]) -> str:
+    """A size in voxels, as text."""
+    return " x ".join(map(str, size))

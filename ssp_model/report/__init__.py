@@ -1,0 +1,1 @@
+"""Pages of the report, each one HTML file that works without a network."""
