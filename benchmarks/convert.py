@@ -23,7 +23,7 @@ from ssp_model.data.convert import convert_image
 from ssp_model.data.preprocess import resize_factors
 from ssp_model.data.volumes import ImageJob
 from ssp_model.hardware import process_peak_memory_mb
-from ssp_model.simulate import SimulationConfig, simulate_image, write_czi
+from ssp_model.simulation.simulate import SimulationConfig, simulate_image, write_czi
 
 SCALE = (1, 0.37241, 0.37241)
 CHANNELS = {"signal": 6, "tom20": 3, "dna": 5}

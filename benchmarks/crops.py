@@ -32,7 +32,7 @@ from ssp_model.data.crops import EpochSampler, RandomCrops
 SHAPE = (50, 232, 344)
 """Of an image of the collection at training resolution."""
 FIRST_STEP = """
-import sys, time, torch, ssp_model.training.training.train
+import sys, time, torch, ssp_model.training.training.training.train
 from pathlib import Path
 from lightning_fabric import Fabric
 from ssp_model.config.read import read_config

@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 from tables import show
 
-from ssp_model.simulate import PROTEINS, SimulationConfig, simulate_collection
+from ssp_model.simulation.simulate import PROTEINS, SimulationConfig, simulate_collection
 
 PROJECT = Path(__file__).parents[1]
 IMAGES, SIDE = 8, 96

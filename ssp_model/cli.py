@@ -30,7 +30,7 @@ def simulate(
     from pydantic import TypeAdapter, ValidationError
 
     from ssp_model.config.read import read_yaml
-    from ssp_model.simulate import SimulationConfig, simulate_collection
+    from ssp_model.simulation.simulate import SimulationConfig, simulate_collection
 
     values = read_yaml(config)
     unknown = sorted(values.keys() - SimulationConfig.__dataclass_fields__.keys())

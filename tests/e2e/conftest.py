@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ssp_model.simulate import SimulationConfig, simulate_collection
+from ssp_model.simulation.simulate import SimulationConfig, simulate_collection
 from tests.helpers import snakemake, tiny
 from tests.httpserver import FileServer
 

@@ -9,20 +9,9 @@ import pytest
 from bioio import BioImage
 
 from ssp_model.errors import InputError
-from ssp_model.simulate import (
-    BACKGROUND_PHOTONS,
-    CAMERA_OFFSET,
-    COUNTS_PER_PHOTON,
-    PROTEINS,
-    Grid,
-    SimulationConfig,
-    channel_names,
-    grow_sheet,
-    phase_transfer,
-    simulate_collection,
-    simulate_image,
-    stamp,
-)
+from ssp_model.simulation.geometry import Grid, grow_sheet, stamp
+from ssp_model.simulation.optics import BACKGROUND_PHOTONS, CAMERA_OFFSET, COUNTS_PER_PHOTON, phase_transfer
+from ssp_model.simulation.simulate import PROTEINS, SimulationConfig, channel_names, simulate_collection, simulate_image
 
 SMALL = SimulationConfig(structures=("fibrillarin", "tom20", "membrane_caax_63x"), images=2, shape_zyx=(12, 64, 64))
 FIELD = (24, 128, 128)

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ssp_model.data.convert import check_left_out, convert_archive, image_jobs
 from ssp_model.errors import InputError
-from ssp_model.simulate import SimulationConfig, simulate_image, write_czi
+from ssp_model.simulation.simulate import SimulationConfig, simulate_image, write_czi
 
 SIMULATION = SimulationConfig(structures=("tom20",), images=3, shape_zyx=(8, 48, 40))
 

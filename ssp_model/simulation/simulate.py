@@ -1,0 +1,230 @@
+"""A small simulated collection in the layout of the Allen Institute's label-free collection.
+
+Everything here is SIMULATED: no pixel comes from a microscope. It lets the demo, the tests and the scale tests
+run the whole pipeline with no download. What is modelled, and how:
+
+- A sheet of packed cells on a cover glass, its geometry held as distances (um) to cell borders, to the apical and
+  basal surfaces, to nuclear envelopes and to nucleoli; each structure is a density made from these distances and
+  from random fields. The field is periodic in Y and X, so the optics need no padding there.
+- Transmitted light: the refractive index of all structures together, imaged by a weak-object (first Born), partially
+  coherent transfer function (`phase_transfer`), with shading and camera noise.
+- Fluorescence: one structure's density, blurred by the Gaussian approximation of a spinning-disk confocal PSF,
+  with camera noise.
+
+Axes are Z (up from the cover glass), Y, X; lengths are in um. A stack too low for the cells gets flatter cells.
+The optics leave out aberrations, multiple scattering and absorption; cells neither divide nor die.
+"""
+
+import csv
+import json
+import logging
+import multiprocessing
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pylibCZIrw import czi
+
+from ssp_model.errors import InputError
+from ssp_model.log import progress
+from ssp_model.simulation.geometry import (
+    Grid,
+    grow_sheet,
+)
+from ssp_model.simulation.optics import (
+    BACKGROUND_PHOTONS,
+    FLUORESCENCE_PHOTONS,
+    LIGHT_PHOTONS,
+    blur,
+    expose,
+    refractive_index,
+    transmit,
+)
+
+logger = logging.getLogger(__name__)
+
+
+CHANNELS = ("CMDRP_camera_2", "CMDRP", "EGFP_camera_2", "EGFP", "H3342_camera_2", "H3342", "Bright_100")
+"""Channels named after a second camera are its companions: weak bleed-through of the channel after them."""
+MEMBRANE_CHANNELS = ("H3342_camera_2", "H3342", "EGFP_camera_2", "EGFP", "Bright_100")
+"""A line whose label is the membrane needs no membrane dye: five channels, signal 4 and target 3."""
+
+PROTEINS = {
+    "alpha_tubulin": "Alpha tubulin",
+    "beta_actin": "Beta actin",
+    "desmoplakin": "Desmoplakin",
+    "fibrillarin": "fibrillarin",
+    "lamin_b1": "Lamin B1",
+    "membrane_caax_63x": "CAAX",
+    "myosin_iib": "myosin iib",
+    "sec61_beta": "Sec61 beta",
+    "st6gal1": "ST6GAL1",
+    "tom20": "Tom20",
+    "zo1": "ZO1",
+}
+"""The structures that can be simulated, with the names the collection's lists give the proteins."""
+NOT_IN_DNA = ("fibrillarin", "membrane_caax_63x")
+"""Structures whose images are no candidates for the DNA task, as in the collection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationConfig:
+    """Which images to simulate; two equal configs give equal pixels."""
+
+    structures: tuple[str, ...]
+    images: int
+    """Images a structure."""
+    shape_zyx: tuple[int, int, int] = (32, 256, 256)
+    voxel_size_um: tuple[float, float, float] = (0.29, 0.10833, 0.10833)
+    seed: int = 0
+
+
+def channel_names(structure: str) -> tuple[str, ...]:
+    """Channel names of a structure's files, in order."""
+    return MEMBRANE_CHANNELS if structure == "membrane_caax_63x" else CHANNELS
+
+
+def simulate_image(structure: str, index: int, config: SimulationConfig) -> NDArray[np.uint16]:
+    """One multi-channel stack, (C, Z, Y, X), with the channels of `channel_names(structure)`."""
+    check_structures((structure,))
+    seed = (config.seed, zlib.crc32(structure.encode()), index)
+    (nz, ny, nx), (dz, dy, dx) = config.shape_zyx, config.voxel_size_um
+    sheet = grow_sheet(Grid((nz, ny, nx), (dz, dy, dx), seed))
+    label = {"EGFP": structure, "H3342": "dna", "CMDRP": "membrane_caax_63x"}
+    refraction, kept = refractive_index(sheet, set(label.values()))
+    names = channel_names(structure)
+    image = np.empty((len(names), *sheet.shape), np.uint16)
+    for channel, name in reversed(list(enumerate(names))):
+        rng = sheet.rng(name)
+        if name == "Bright_100":
+            image[channel] = expose(rng, transmit(sheet, refraction) * LIGHT_PHOTONS)
+        elif name in label:
+            stain = blur(kept[label[name]], sheet.voxel)
+            gain = FLUORESCENCE_PHOTONS * rng.uniform(0.85, 1.15) / max(float(stain.max()), 1e-6)
+            image[channel] = expose(rng, stain * gain + BACKGROUND_PHOTONS)
+        else:
+            bleed = (image[channel + 1] - np.minimum(image[channel + 1], 100)) >> 6
+            image[channel] = 100 + bleed + rng.integers(0, 2, config.shape_zyx, np.uint8)
+    return image
+
+
+def check_structures(structures: tuple[str, ...]) -> None:
+    """Refuse a structure that cannot be simulated."""
+    for structure in structures:
+        if structure not in PROTEINS:
+            raise InputError(f"structure {structure!r} cannot be simulated; choose among {', '.join(sorted(PROTEINS))}")
+
+
+def write_czi(path: Path, image: NDArray[np.uint16], structure: str, config: SimulationConfig) -> None:
+    """Write a stack, (C, Z, Y, X), as CZI with zstd compression, channel names and voxel size."""
+    size_z, size_y, size_x = (um * 1e-6 for um in config.voxel_size_um)  # CZI metadata is in metres
+    with czi.create_czi(str(path), compression_options="zstd1:ExplicitLevel=1;PreProcess=HiLoByteUnpack") as file:
+        for channel, stack in enumerate(image):
+            for z, plane in enumerate(stack):
+                file.write(plane, plane={"C": channel, "Z": z, "T": 0})
+        file.write_metadata(
+            path.stem,
+            channel_names=dict(enumerate(channel_names(structure))),
+            scale_x=size_x,
+            scale_y=size_y,
+            scale_z=size_z,
+            custom_attributes={"simulated": True},
+        )
+
+
+def image_name(structure: str, index: int) -> str:
+    """File name of an image."""
+    return f"simulated_{structure}_{index:04d}.czi"
+
+
+def simulate_file(task: tuple[Path, str, int, SimulationConfig]) -> Path:
+    """Simulate one image into a CZI file in the task's folder."""
+    folder, structure, index, config = task
+    path = folder / image_name(structure, index)
+    write_czi(path, simulate_image(structure, index, config), structure, config)
+    return path
+
+
+@contextmanager
+def mapper(workers: int) -> Iterator[Callable[..., Iterator[Path]]]:
+    """An ordered `map` over processes, or in this process for one worker."""
+    if workers == 1:
+        yield map
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield pool.imap
+
+
+def simulate_collection(directory: Path, config: SimulationConfig, workers: int = 1) -> None:
+    """Write a simulated collection: `{structure}.tar.gz` of CZI files, `lists/*.csv`, `collection.json`.
+
+    Does nothing when the folder already holds the collection of the same config. The pixels do not depend on
+    the number of workers; each worker needs about 90 bytes of memory a voxel.
+    """
+    check_structures(config.structures)
+    record = directory / "collection.json"
+    text = json.dumps({"simulated": True, **asdict(config)}, indent=2) + "\n"
+    archives = [directory / f"{structure}.tar.gz" for structure in config.structures]
+    if all(path.exists() for path in (record, *archives)) and record.read_text() == text:
+        logger.info("%s already holds this simulated collection", directory)
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)
+    write_lists(directory / "lists", config)
+    total = len(config.structures) * config.images
+    with (
+        tempfile.TemporaryDirectory(dir=directory, prefix=".simulating-") as scratch,
+        progress("Simulate images", total, "images") as advance,
+        mapper(max(1, min(workers, total))) as map_files,
+    ):
+        tasks = [(Path(scratch), name, i, config) for name in config.structures for i in range(config.images)]
+        files = map_files(simulate_file, tasks)
+        for structure, archive_path in zip(config.structures, archives, strict=True):
+            part = Path(scratch) / archive_path.name
+            # the CZI files are compressed already
+            with tarfile.open(part, "w:gz", compresslevel=1) as archive:
+                for _ in range(config.images):
+                    add_file(archive, structure, next(files))
+                    advance(1)
+            part.replace(archive_path)
+    part = directory / ".collection.json"
+    part.write_text(text)
+    part.replace(record)
+    logger.info("simulated %d images of %s in %s", total, ", ".join(config.structures), directory)
+
+
+def add_file(archive: tarfile.TarFile, structure: str, path: Path) -> None:
+    """Move a file into an archive, with nothing of this machine or moment in its entry."""
+    entry = tarfile.TarInfo(f"{structure}/{path.name}")
+    entry.size = path.stat().st_size
+    with path.open("rb") as file:
+        archive.addfile(entry, file)
+    path.unlink()
+
+
+def write_lists(folder: Path, config: SimulationConfig) -> None:
+    """Write the image list of each structure and `dna.csv`, the images that can serve the DNA task."""
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = ("path_czi", "channel_signal", "channel_target", "structureProteinName", "colony_position")
+
+    def write(name: str, rows: list[tuple[str, int, int, str, str]]) -> None:
+        part = folder / f".{name}.csv"
+        with part.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([columns, *rows])
+        part.replace(folder / f"{name}.csv")
+
+    candidates = []
+    for structure in config.structures:
+        names = channel_names(structure)
+        paths = [f"data/{structure}/{image_name(structure, i)}" for i in range(config.images)]
+        signal, target = names.index("Bright_100"), names.index("EGFP")
+        write(structure, [(path, signal, target, PROTEINS[structure], "") for path in paths])
+        if structure not in NOT_IN_DNA:
+            candidates += [(path, signal, names.index("H3342"), PROTEINS[structure], "") for path in paths]
+    write("dna", candidates)
