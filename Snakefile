@@ -19,9 +19,9 @@ container: f"{PROJECT}/envs/ssp.sif"
 
 
 include: "rules/collection.smk"
-include: "rules/dataset.smk"
-include: "rules/train.smk"
-include: "rules/evaluate.smk"
+include: "rules/data.smk"
+include: "rules/training.smk"
+include: "rules/evaluation.smk"
 include: "rules/report.smk"
 include: "rules/targets.smk"
 

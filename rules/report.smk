@@ -32,7 +32,7 @@ rule overview_page:
         runtime=growing(10),
     params:
         config=CONFIG.model_dump(mode="json"),
-        code=source_digest("report.predictions"),
+        code=source_digest("report.overview"),
     message:
         "Show what was run"
     script:
@@ -64,7 +64,7 @@ rule data_page:
         runtime=growing(10),
     params:
         tasks=CONFIG.tasks,
-        code=source_digest("report.predictions"),
+        code=source_digest("report.data"),
     message:
         "Show the data"
     script:
@@ -93,7 +93,7 @@ rule training_page:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=source_digest("report.predictions"),
+        code=source_digest("report.training"),
     message:
         "Show the training of {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -125,7 +125,7 @@ rule scores_page:
     params:
         # a function, as its {structure} is no wildcard
         images=lambda wildcards: CONFIG.evaluate.test_set or CONFIG.collection.archives,
-        code=source_digest("report.predictions"),
+        code=source_digest("report.scores"),
     message:
         "Show the scores of {wildcards.experiment}, seed {wildcards.seed}"
     script:

@@ -10,7 +10,16 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 
-PLUMBING = {"__init__", "config", "errors", "files", "log", "provenance", "scratch", "tracking"}
+PLUMBING = {
+    "errors",
+    "files",
+    "log",
+    "provenance",
+    "config.read",
+    "config.schema",
+    "training.scratch",
+    "training.tracking",
+}
 """Modules that do not change a result's content; values of the configuration are params of the rules that use them."""
 
 

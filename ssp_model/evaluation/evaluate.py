@@ -20,8 +20,7 @@ from ssp_model.hardware import make_fabric
 from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.log import progress
 from ssp_model.models.model_file import ModelInfo, load_model
-from ssp_model.nn.repmode import specialised
-from ssp_model.prediction.sliding_window import Windows, predict_dataset, predict_volume
+from ssp_model.prediction.sliding_window import Windows, predict_dataset, predict_volume, specialised
 
 logger = logging.getLogger(__name__)
 

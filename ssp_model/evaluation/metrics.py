@@ -66,7 +66,6 @@ def structural_similarity(prediction: torch.Tensor, target: torch.Tensor, peak: 
 
 METRICS = ("mse", "mae", "r2", "pearson", "ssim", "psnr")
 
-
 SCORE_TITLES = {
     "r2": "R² (higher is better)",
     "mse": "MSE (lower is better)",

@@ -7,10 +7,8 @@ from ssp_model.evaluation.metrics import METRICS
 FEWEST = 5
 """Images below which no interval is given: it would be far too narrow."""
 
-
 RESAMPLES = 10_000
 """Bootstrap samples behind an interval."""
-
 
 IMAGES_AT_ONCE = 100
 """Images of a structure beyond which its bootstrap samples are drawn in several parts."""

@@ -147,8 +147,3 @@ class RepMode(nn.Module):
             fold(conv, plain.weight, norm)
         unet.head.weight.copy_(self.head.kernels(tasks_T)[0])
         return unet.eval()
-
-
-def specialised(model: RepMode, task: int) -> UNet:
-    """The network that predicts one task, laid out in memory as convolutions are fastest."""
-    return model.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

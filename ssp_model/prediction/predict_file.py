@@ -21,8 +21,7 @@ from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.images.reader import Image
 from ssp_model.log import progress
 from ssp_model.models.model_file import load_model
-from ssp_model.nn.repmode import specialised
-from ssp_model.prediction.sliding_window import Windows, predict_volume
+from ssp_model.prediction.sliding_window import Windows, predict_volume, specialised
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from ssp_model.config.schema import PredictConfig
 from ssp_model.data.crops import pad_to
 from ssp_model.data.dataset import Dataset
-from ssp_model.nn.repmode import RepMode, specialised
+from ssp_model.nn.repmode import RepMode
+from ssp_model.nn.unet import UNet
 
 Autocast = Callable[[], AbstractContextManager[object]]
 """Makes the context that sets the arithmetic."""
@@ -206,3 +207,8 @@ def predict_dataset(
         network = specialised(model, task)
         for sample in tasks.index[tasks == task]:
             yield sample, np.asarray(predict_volume(network, dataset.signal(sample), windows, autocast))
+
+
+def specialised(model: RepMode, task: int) -> UNet:
+    """The network that predicts one task, laid out in memory as convolutions are fastest."""
+    return model.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

@@ -12,13 +12,10 @@ from scipy.spatial import cKDTree
 Array = NDArray[np.float32]
 """A float32 array, (Z, Y, X) unless said otherwise."""
 
-
 Points = NDArray[np.float64]
 """Places and lengths, in um; the last axis is Z, Y, X or Y, X."""
 
-
 CELL_UM, CELL_HEIGHT_UM = 12.6, 9.5
-
 
 NUCLEUS_RADII_UM = (3.1, 4.6, 4.6)
 

@@ -11,21 +11,16 @@ from ssp_model.simulation.structures import STRUCTURES
 
 MEDIUM_INDEX = 1.337
 
-
 OBJECTIVE_NA, CONDENSER_NA = 1.25, 0.55
-
 
 LIGHT_UM = 0.58
 """Wavelength of the transmitted light."""
 
-
 PSF_SIGMA_UM = (0.28, 0.09, 0.09)
 """About 0.22 wavelength / NA across; axially the confocal section of NA 1.25 at 0.51 um (Zhang et al. 2007)."""
 
-
 LIGHT_PHOTONS, FLUORESCENCE_PHOTONS, BACKGROUND_PHOTONS = 4000.0, 1500.0, 25.0
 """A voxel: of the transmitted light, of the brightest fluorescence and of the background below it."""
-
 
 CAMERA_OFFSET, COUNTS_PER_PHOTON, READ_NOISE_PHOTONS = 100.0, 0.25, 2.0
 

@@ -33,10 +33,7 @@ from pylibCZIrw import czi
 
 from ssp_model.errors import InputError
 from ssp_model.log import progress
-from ssp_model.simulation.geometry import (
-    Grid,
-    grow_sheet,
-)
+from ssp_model.simulation.geometry import Grid, grow_sheet
 from ssp_model.simulation.optics import (
     BACKGROUND_PHOTONS,
     FLUORESCENCE_PHOTONS,
@@ -48,7 +45,6 @@ from ssp_model.simulation.optics import (
 )
 
 logger = logging.getLogger(__name__)
-
 
 CHANNELS = ("CMDRP_camera_2", "CMDRP", "EGFP_camera_2", "EGFP", "H3342_camera_2", "H3342", "Bright_100")
 """Channels named after a second camera are its companions: weak bleed-through of the channel after them."""

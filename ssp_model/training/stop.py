@@ -15,7 +15,6 @@ from ssp_model.log import process_rank
 
 logger = logging.getLogger(__name__)
 
-
 LOCK_FILE = "lock"
 
 

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from ssp_model.models.model_file import load_model
-from ssp_model.nn.repmode import specialised
-from ssp_model.prediction.sliding_window import Windows, predict_volume
+from ssp_model.prediction.sliding_window import Windows, predict_volume, specialised
 from tests.golden.test_loss_curve import CHANGES, train_tiny
 from tests.helpers import GOLDEN
 

@@ -14,8 +14,8 @@ from ssp_model.provenance import failed_job_logs, source_digest
 def package(tmp_path, monkeypatch):
     """A package of two modules, the first of which imports the second."""
     folder = tmp_path / "ssp_model"
-    folder.mkdir()
-    (folder / "train.py").write_text("from ssp_model.nn import net\nfrom ssp_model.log import logger\n")
+    (folder / "training").mkdir(parents=True)
+    (folder / "training/train.py").write_text("from ssp_model.nn import net\nfrom ssp_model.log import logger\n")
     (folder / "nn.py").write_text("net = 1\n")
     monkeypatch.setattr(provenance, "PACKAGE", folder)
     source_digest.cache_clear()

@@ -20,6 +20,7 @@ from ssp_model.files import replacing
 from ssp_model.training import state as state_module
 from ssp_model.training import train as train_module
 from ssp_model.training.record import EventLog
+from ssp_model.training.stop import sole_user
 from ssp_model.training.train import TrainFiles, train_model
 from tests.helpers import UNTRACKED, WINDOWS
 
@@ -162,7 +163,7 @@ def test_state_in_use_is_left_alone(datasets, tmp_path, config, monkeypatch):
     before = (files.state / "state.pt").read_bytes()
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     with (
-        state_module.sole_user(files.state),
+        sole_user(files.state),
         pytest.raises(InputError, match=r"in use by a training that still runs, process \d+ on \S+, Slurm job 7; wait"),
     ):
         train(files, config)

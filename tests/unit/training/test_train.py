@@ -118,7 +118,7 @@ def test_images_that_do_not_fit_on_scratch(datasets, tmp_path, train_config, mon
 
 def test_a_copy_that_a_killed_process_left_goes_with_the_next(tmp_path, scratch):
     (tmp_path / "train.h5").write_text("images")
-    code = "import os, pathlib as p, signal; from ssp_model.scratch import scratch_copy\n"
+    code = "import os, pathlib as p, signal; from ssp_model.training.scratch import scratch_copy\n"
     killed = code + f"with scratch_copy(p.Path('{tmp_path}/train.h5')): os.kill(os.getpid(), signal.SIGKILL)"
     subprocess.run([sys.executable, "-c", killed], env=os.environ | {"TMPDIR": str(scratch)}, check=False)
     (left,) = scratch.iterdir()
