@@ -148,7 +148,8 @@ def test_resumes_across_calls(server, target):
 
 def test_resumes_after_the_process_was_killed(server, target):
     stall = server.stall_after("a.bin", 300_000)
-    code = "import sys, pathlib as p\nfrom ssp_model.collection.fetch import fetch\nfetch(sys.argv[1], p.Path(sys.argv[2]))"
+    imports = "import sys, pathlib as p\nfrom ssp_model.collection.fetch import fetch\n"
+    code = imports + "fetch(sys.argv[1], p.Path(sys.argv[2]))"
     child = subprocess.Popen([sys.executable, "-c", code, server.url("a.bin"), str(target)])
     try:
         assert stall.reached.wait(30)
