@@ -31,8 +31,8 @@ from ssp_model.data.dataset import Dataset
 from ssp_model.evaluation.metrics import score
 from ssp_model.hardware import choose_precision, device_name, make_fabric, process_peak_memory_mb
 from ssp_model.models.model_file import load_model
+from ssp_model.nn.methods.repmode import RepMode
 from ssp_model.nn.mode_conv import TaskGroups, convolve
-from ssp_model.nn.repmode import RepMode
 from ssp_model.prediction.sliding_window import Windows, predict_volume, specialised, window_weights
 
 

@@ -14,7 +14,7 @@ import torch
 from tables import show
 from torch.utils.flop_counter import FlopCounterMode
 
-from ssp_model.nn.repmode import RepMode
+from ssp_model.nn.methods.repmode import RepMode
 from ssp_model.prediction.sliding_window import Windows
 
 PATCH, BATCH, WIDTH, EPOCHS, VALIDATIONS = (32, 128, 128), 8, 32, 1000, 50
@@ -30,7 +30,7 @@ CONVERT_CORE_S = 2.4
 def window_tflop() -> float:
     """Work of one window through the network as it is merged for one structure."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        RepMode(tasks=1, width=WIDTH).eval().specialise(0)(torch.empty(1, 1, *PATCH))
+        RepMode(num_tasks=1, width=WIDTH).eval().specialise(0)(torch.empty(1, 1, *PATCH))
     return counter.get_total_flops() / 1e12
 
 

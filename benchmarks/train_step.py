@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssp_model.hardware import choose_precision, device_name, process_peak_memory_mb
-from ssp_model.nn.mode_conv import EXPERTS, MoDEConv3d, TaskGroups, convolve
-from ssp_model.nn.repmode import RepMode
+from ssp_model.nn.conv import convolve
+from ssp_model.nn.methods.repmode import RepMode
+from ssp_model.nn.mode_conv import EXPERTS, MoDEConv3d, TaskGroups
 
 DTYPES = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 

@@ -11,9 +11,9 @@ PROJECT = Path(workflow.basedir)
 # the package lies beside the Snakefile: found so to plan a run, and by jobs in environments of their own
 sys.path.insert(0, str(PROJECT))
 
-from ssp_model.config.schema import PLACEMENT
 from ssp_model.config.read import parse_config
 from ssp_model.errors import InputError
+from ssp_model.nn.methods import METHODS
 from ssp_model.provenance import failed_job_logs, let_jobs_import_package, source_digest
 
 let_jobs_import_package()
@@ -24,6 +24,9 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 DNA = CONFIG.dna.name if CONFIG.dna else None
+# the method's own file; an evaluated model from elsewhere may be of any method
+METHOD = f"nn.methods.{CONFIG.model.method}"
+METHODS_EVALUATED = [f"nn.methods.{name}" for name in METHODS] if CONFIG.evaluate.model else [METHOD]
 STRUCTURES = sorted(CONFIG.structures)
 SPLITS = ["train", "val", "test"]
 STARTED = time.time()
@@ -108,29 +111,9 @@ def preprocess_values():
     return CONFIG.preprocess.model_dump(exclude={"on_bad_image"})
 
 
-def train_values():
-    """How a model is trained; where it is computed does not change it."""
-    return CONFIG.train.model_dump(exclude=PLACEMENT)
-
-
 def growing(base):
     """Memory in MB or time in minutes that a job asks for, once more at each further attempt."""
     return lambda wildcards, attempt: base * attempt
-
-
-def training_memory(wildcards, input, attempt):
-    """What a training needs on each machine, in MB; images kept in memory come on top, once a process."""
-    kept = input.size_mb * CONFIG.train.devices if CONFIG.train.cache == "memory" else 0
-    return 16000 * attempt + int(kept)
-
-
-def training_tasks():
-    """What a cluster must know of a training of several processes, each a task that `srun` starts."""
-    devices, nodes = CONFIG.train.devices, CONFIG.train.nodes
-    if devices * nodes == 1:
-        return {}
-    # with a GPU the executor takes tasks for those of each GPU, unless told otherwise
-    return {"mpi": "srun", **({"tasks_per_node": devices} if devices > 1 else {"tasks": nodes, "tasks_per_gpu": 0})}
 
 
 def address_of(kind, structure):

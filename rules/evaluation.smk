@@ -23,7 +23,7 @@ rule evaluate_structure:
         precision=CONFIG.train.precision,
         predict=section("predict"),
         save_images=CONFIG.evaluate.save_images,
-        code=source_digest("evaluation.evaluate"),
+        code=source_digest("evaluation.evaluate", *METHODS_EVALUATED),
     message:
         "Score {wildcards.experiment}, seed {wildcards.seed}, on the test images of {wildcards.structure}"
     script:
@@ -75,7 +75,7 @@ rule predict_composite:
     params:
         precision=CONFIG.train.precision,
         predict=section("predict"),
-        code=source_digest("evaluation.evaluate"),
+        code=source_digest("evaluation.evaluate", *METHODS_EVALUATED),
     message:
         "Predict all structures in one test image by {wildcards.experiment}, seed {wildcards.seed}"
     script:

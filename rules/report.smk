@@ -93,7 +93,7 @@ rule training_page:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=source_digest("report.training"),
+        code=source_digest("report.training", METHOD),
     message:
         "Show the training of {wildcards.experiment}, seed {wildcards.seed}"
     script:

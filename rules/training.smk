@@ -16,21 +16,28 @@ rule train_model:
     conda:
         "../envs/ssp.yaml"
     threads: 8
+    # resources say where and how it is computed: a change of these is no reason to train again.
+    # profiles and --set-resources change them; docs/training.md tells how
     resources:
-        **training_tasks(),
-        gpu=CONFIG.train.devices * CONFIG.train.nodes,
-        nodes=CONFIG.train.nodes,
-        mem_mb=training_memory,
-        # at every attempt the same: it goes on from where the last one ended
+        gpu=1,
+        nodes=1,
+        # processes on each node, which share every batch
+        tasks_per_node=1,
+        # where crops are read from: disk, scratch or memory
+        cache="disk",
+        wandb=CONFIG.tracking.wandb,
+        wandb_project=CONFIG.tracking.project,
+        mem_mb=growing(16000),
+        # the same at every attempt: it resumes where the last one ended
         runtime=7 * 24 * 60,
     params:
-        # not an output: outputs are deleted before a rerun, and a killed training goes on from here
-        state="results/training/{experiment}/seed-{seed}",
+        # not an output: outputs are deleted before a rerun, and a killed training resumes from here
+        checkpoint="results/training/{experiment}/seed-{seed}",
         tracking=f"{MODEL}/wandb",
         model=section("model"),
-        train=train_values(),
+        train=section("train"),
         predict=section("predict"),
-        code=source_digest("training.train"),
+        code=source_digest("training.train", METHOD),
     message:
         "Train {wildcards.experiment} with seed {wildcards.seed}"
     script:

@@ -53,12 +53,16 @@ def train(
     config: Annotated[list[Path], typer.Option(help="Configuration; may be repeated, each overlays those before.")],
     seed: Annotated[int, typer.Option(help="Of weights, crops and order.")] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    devices: Annotated[int, typer.Option(help="Processes on each machine, a GPU each.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Machines.")] = 1,
+    cache: Annotated[str, typer.Option(help="Read crops from: disk, scratch or memory.")] = "disk",
     dry_run: Annotated[bool, typer.Option(help="Only tell parameters, memory and steps.")] = False,
 ) -> None:
     """Train a model, or go on with a training that was stopped."""
     from ssp_model.config.read import read_config
+    from ssp_model.training.distributed import Placement
     from ssp_model.training.dry_run import describe_training
-    from ssp_model.training.train import TrainFiles, train_model
+    from ssp_model.training.train import Recipe, TrainFiles, train_model
 
     settings = read_config(config)
     if dry_run:
@@ -71,11 +75,11 @@ def train(
         model=folder / "model.safetensors",
         history=folder / "history.csv",
         events=folder / "events.jsonl",
-        state=folder / "state",
+        checkpoint=folder / "checkpoint",
         tracking=folder / "wandb",
     )
-    sections = (settings.model, settings.train, settings.predict, settings.tracking)
-    train_model(files, *sections, f"{settings.experiment}-{seed}", seed, threads)
+    recipe = Recipe(settings.model, settings.train, settings.predict, settings.experiment, seed)
+    train_model(files, recipe, tracking=settings.tracking, placement=Placement(devices, nodes, threads, cache))
 
 
 @typer_app.command()

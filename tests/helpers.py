@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ssp_model.config.schema import PredictConfig, TrackingConfig
+from ssp_model.config.schema import ModelConfig, PredictConfig, RepModeConfig, TrackingConfig, TrainConfig
 from ssp_model.data.integrate import integrate
 from ssp_model.data.splits import SPLITS
+from ssp_model.training.distributed import Placement
+from ssp_model.training.train import Recipe, TrainFiles, train_model
 
 PROJECT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
@@ -45,6 +47,33 @@ def make_datasets(
     files = {split: folder / f"{split}.h5" for split in SPLITS}
     integrate(splits, volumes, files, {"preprocess": {"scale": [1, 1, 1]}})
     return files
+
+
+def train_files(datasets: dict[str, Path], folder: Path) -> TrainFiles:
+    """Where a training of tiny datasets reads and writes."""
+    return TrainFiles(
+        train=datasets["train"],
+        val=datasets["val"],
+        model=folder / "model.safetensors",
+        history=folder / "history.csv",
+        events=folder / "events.jsonl",
+        checkpoint=folder / "checkpoint",
+        tracking=folder / "wandb",
+    )
+
+
+def train(
+    files: TrainFiles,
+    config: TrainConfig,
+    *,
+    model: ModelConfig = RepModeConfig(method="repmode", width=1),  # noqa: B008 immutable
+    seed: int = 0,
+    tracking: TrackingConfig = UNTRACKED,
+    placement: Placement = Placement(),  # noqa: B008 immutable
+) -> None:
+    """Train in this process."""
+    recipe = Recipe(model=model, train=config, predict=WINDOWS, experiment="test", seed=seed)
+    train_model(files, recipe, tracking=tracking, placement=placement)
 
 
 def tiny(archives: str, lists: str) -> dict:

@@ -1,29 +1,42 @@
 """The JSON schema and the docs table of the configuration; `python -m ssp_model.config.docs` writes both."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ssp_model.config.schema import Config, Section
+from ssp_model.config.schema import Config, Section, sections_of
 
 TABLE_START, TABLE_END = "<!-- table -->\n", "<!-- /table -->\n"
 
 
-def _rows(section: type[Section], defaults: Any, prefix: str = "") -> list[str]:
-    """Rows of the table in the docs: key, default, meaning."""
-    rows = []
+def _rows(section: type[Section], defaults: Any, prefix: str = "") -> dict[str, str]:
+    """Return the rows of the docs table by key: key, default, meaning."""
+    rows: dict[str, str] = {}
     for key, field in section.model_fields.items():
-        options = getattr(field.annotation, "__args__", (field.annotation,))
-        inner = next((kind for kind in options if isinstance(kind, type) and issubclass(kind, Section)), None)
-        value = defaults[key]
-        if inner:
-            rows += _rows(inner, value, f"{prefix}{key}.")
+        name = f"{prefix}{key}"
+        value = defaults.get(key, field.default)
+        kinds = sections_of(field)
+        if len(kinds) > 1:
+            rows |= _method_rows(kinds, value, name)
+        elif kinds:
+            rows |= _rows(kinds[0], value, f"{name}.")
         else:
             shown = f"{len(value)} entries" if isinstance(value, dict) else f"`{json.dumps(value)}`"
-            rows.append(f"| `{prefix}{key}` | {shown} | {field.description} |")
+            rows[name] = f"| `{name}` | {shown} | {field.description} |"
     return rows
+
+
+def _method_rows(kinds: Sequence[type[Section]], value: Any, name: str) -> dict[str, str]:
+    """Return the rows of a section that each method has of its own kind: the methods, then the keys of any."""
+    methods = {kind: kind.model_fields["method"] for kind in kinds}
+    meanings = [f"`{field.annotation.__args__[0]}`: {field.description}" for field in methods.values()]  # type: ignore[union-attr]
+    rows = {f"{name}.method": f"| `{name}.method` | `{json.dumps(value['method'])}` | {' '.join(meanings)} |"}
+    for kind in kinds:
+        rows = _rows(kind, value, f"{name}.") | rows
+    return dict(sorted(rows.items(), key=lambda row: row[0] != f"{name}.method"))
 
 
 def schema_json() -> str:
@@ -34,7 +47,7 @@ def schema_json() -> str:
 def docs_table(config_yaml: Path) -> str:
     """The table of all keys, with the defaults of `config.yaml`."""
     defaults = yaml.safe_load(config_yaml.read_text())
-    return "\n".join(["| key | default | meaning |", "|---|---|---|", *_rows(Config, defaults)]) + "\n"
+    return "\n".join(["| key | default | meaning |", "|---|---|---|", *_rows(Config, defaults).values()]) + "\n"
 
 
 def write_derived(root: Path) -> None:

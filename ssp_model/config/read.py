@@ -7,8 +7,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from ssp_model.config.schema import Config, Section
+from ssp_model.config.schema import Config, Section, sections_of
 from ssp_model.errors import InputError
+
+MOVED_TO_RESOURCES = {"train.devices": "tasks_per_node", "train.nodes": "nodes", "train.cache": "cache"}
+"""Keys of version 0.1.0 that say where a training is computed, and what took their places."""
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -67,27 +70,36 @@ def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sentence(problem: Any) -> str:
-    """One problem as pydantic found it, in words."""
-    key = ".".join(str(part) for part in problem["loc"]) or "the configuration"
+    """Say in words what pydantic found."""
+    keys, section = _locate(problem["loc"])
+    key = ".".join(keys) or "the configuration"
     match problem["type"]:
+        case "extra_forbidden" if key in MOVED_TO_RESOURCES:
+            return f"{key} is now a resource of the rule train_model, {MOVED_TO_RESOURCES[key]} (see docs/training.md)"
         case "extra_forbidden":
-            known = _known_keys(problem["loc"][:-1])
-            return f"{key} is not a key (known here: {', '.join(known)})"
+            return f"{key} is not a key (known here: {', '.join(section.model_fields) if section else ''})"
         case "missing":
             return f"{key} is missing"
         case "value_error":
             return f"{key}: {problem['ctx']['error']}"
+        case "union_tag_not_found":
+            return f"{key}.method is missing"
+        case "union_tag_invalid":
+            return f"{key}.method is {problem['ctx']['tag']!r} but should be one of {problem['ctx']['expected_tags']}"
     wanted = problem["msg"].removeprefix("Input ").replace("Input", "it")
     return f"{key} is {problem['input']!r} but {wanted}"
 
 
-def _known_keys(path: tuple[int | str, ...]) -> list[str]:
-    """Keys of the section at a path."""
-    section: Any = Config
-    for part in path:
-        if not (isinstance(section, type) and issubclass(section, Section)):
-            return []
-        annotation = section.model_fields[str(part)].annotation
-        options = getattr(annotation, "__args__", (annotation,))
-        section = next((kind for kind in options if isinstance(kind, type) and issubclass(kind, Section)), None)
-    return list(section.model_fields) if section else []
+def _locate(place: tuple[int | str, ...]) -> tuple[list[str], type[Section] | None]:
+    """Return the keys that lead to a place, and the section that the last of them is in."""
+    keys: list[str] = []
+    section: type[Section] | None = Config
+    inner: list[type[Section]] = [Config]
+    for part in place:
+        if len(inner) > 1:  # pydantic names the method that was chosen, which is no key
+            inner = [kind for kind in inner if str(part) in str(kind.model_fields["method"].annotation)]
+            continue
+        section = inner[0] if inner else None
+        keys.append(str(part))
+        inner = sections_of(section.model_fields[str(part)]) if section and part in section.model_fields else []
+    return keys, section

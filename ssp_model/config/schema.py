@@ -1,12 +1,13 @@
-"""The configuration: science only. Every default stands in `config.yaml`, and nowhere else.
+"""The configuration: science only. Every default stands in `config.yaml`; a method's own settings have theirs here.
 
 These models are the one description of the keys: the JSON schema (`workflow/schemas/config.schema.json`) and the
 table in `docs/config.md` are written from them by `python -m ssp_model.config.docs`, and a test holds them together.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic.fields import FieldInfo
 
 PATCH_STEP = 16
 """The network halves each axis four times."""
@@ -16,6 +17,9 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 ZYX = tuple[Positive, Positive, Positive]
 PatchSize = Annotated[int, Field(gt=0, multiple_of=PATCH_STEP)]
+Width = Annotated[
+    int, Field(ge=1, description="Channels of the first level, doubled at each of the four below; published: 32.")
+]
 Address = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -24,6 +28,12 @@ class Section(BaseModel):
     """A part of the configuration: closed (an unknown key is an error) and immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def sections_of(field: FieldInfo) -> list[type[Section]]:
+    """Return the sections that a key may hold: none for a plain value, several where a method chooses."""
+    options = getattr(field.annotation, "__args__", (field.annotation,))
+    return [kind for kind in options if isinstance(kind, type) and issubclass(kind, Section)]
 
 
 class CollectionConfig(Section):
@@ -91,10 +101,38 @@ class PreprocessConfig(Section):
         return self
 
 
-class ModelConfig(Section):
-    """The network."""
+class RepModeConfig(Section):
+    """The method RepMode."""
 
-    width: int = Field(ge=1, description="Channels of the first level, doubled at each of the four below.")
+    title: ClassVar[str] = "RepMode"
+    method: Literal["repmode"] = Field(description="RepMode (CVPR 2023): five experts merged into one kernel a task.")
+    width: Width
+
+
+class MultiHeadLastConfig(Section):
+    """The method Multi-Head (Las.)."""
+
+    title: ClassVar[str] = "Multi-Head (Las.)"
+    method: Literal["multi_head_last"] = Field(
+        description="One plain U-Net; its last convolution has a channel a task."
+    )
+    width: Width
+    kernel: Literal[5, 3] = Field(5, description="Size of the convolutions' kernels along each axis, in voxels.")
+
+
+ModelConfig = RepModeConfig | MultiHeadLastConfig
+"""The network: the name of its method, and the method's own settings."""
+
+
+def parse_model(values: dict[str, Any]) -> ModelConfig:
+    """Return the settings of a method from plain values, as `model_dump` gives."""
+    adapter: TypeAdapter[ModelConfig] = TypeAdapter(Annotated[ModelConfig, Field(discriminator="method")])
+    return adapter.validate_python(values)
+
+
+def method_title(method: str) -> str:
+    """Return what the paper calls a method."""
+    return {kind.model_fields["method"].annotation.__args__[0]: kind.title for kind in ModelConfig.__args__}[method]
 
 
 class TrainConfig(Section):
@@ -126,20 +164,10 @@ class TrainConfig(Section):
         description="Epochs after which a model is kept besides the best, under `results/training`; null for none."
     )
     validate_every: int = Field(ge=1, description="Epochs between validations on whole images.")
-    devices: int = Field(ge=1, description="Processes on each machine, a GPU each; they share every batch.")
-    nodes: int = Field(ge=1, description="Machines; more than one needs a cluster to start the processes.")
-    cache: Literal["disk", "scratch", "memory"] = Field(
-        description="Where crops are read from: the file on `disk`, a copy of it on `scratch` (the temporary folder of "
-        "each machine), or a copy in the `memory` of each process."
-    )
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
         description="Arithmetic of the network: `auto` takes bf16 where the hardware has units for it, fp16 on "
         "older GPUs, float32 otherwise."
     )
-
-
-PLACEMENT = {"devices", "nodes", "cache"}
-"""Keys of `train` that say where it is computed and do not change the result."""
 
 
 class TrackingConfig(Section):
@@ -196,7 +224,7 @@ class Config(Section):
     dna: DnaConfig | None = Field(description="The structure drawn from the images of the others, or null.")
     split: SplitConfig
     preprocess: PreprocessConfig
-    model: ModelConfig
+    model: ModelConfig = Field(discriminator="method")
     train: TrainConfig
     tracking: TrackingConfig
     predict: PredictConfig

@@ -173,4 +173,4 @@ def factors_to_model(image: Image, info: ModelInfo) -> tuple[float, float, float
     if not scale:
         raise InputError("has no pixel sizes, by which it could be brought to the model's voxel size")
     logger.warning("pixel sizes are not known: the image is resized by %s, as the training images were", scale)
-    return resize_factors(image.pixel_size_um, scale=tuple(scale))  # type: ignore[arg-type]
+    return resize_factors(image.pixel_size_um, scale=tuple(scale))

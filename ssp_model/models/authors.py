@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ssp_model.errors import InputError
 from ssp_model.models.model_file import ModelInfo, save_model
-from ssp_model.nn.repmode import RepMode
+from ssp_model.nn.methods.repmode import RepMode
 
 PUBLISHED_PATCH = (32, 128, 128)
 PUBLISHED_SCALE = (1, 0.37241, 0.37241)
@@ -31,7 +31,7 @@ _CONSTANT = re.compile(r"\.expert_avg[35]x[35]_pool$")
 
 
 def state_dict_from_published(published: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the parameters of a published checkpoint to those of `ssp_model.nn.RepMode`."""
+    """Rename the parameters of a published checkpoint to those of `RepMode`."""
     return {rename(name): value for name, value in published.items() if not _CONSTANT.search(name)}
 
 
@@ -85,7 +85,8 @@ def import_checkpoint(checkpoint: str | Path, model: str | Path) -> None:
     network.load_state_dict(state)
     info = ModelInfo(
         structures=tuple(structures),
-        width=width,
+        method="repmode",
+        settings={"width": width},
         patch=PUBLISHED_PATCH,
         voxel_size_um=PUBLISHED_VOXEL_SIZE_UM,
         preprocess={"scale": PUBLISHED_SCALE, "voxel_size_um": None, "on_bad_image": "stop"},

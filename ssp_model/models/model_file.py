@@ -1,12 +1,13 @@
-"""Model files: weights as safetensors, with all that is needed to use them as metadata.
+"""Model files: weights as safetensors, with everything needed to use them as metadata.
 
-The safetensors format holds numbers and text only, so a model from a stranger can be opened without running its code.
+The safetensors format holds numbers and text only, so opening a stranger's model runs no code.
 """
 
 import json
-from collections.abc import Sequence
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,9 +16,12 @@ from safetensors.torch import save_file
 import ssp_model
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
-from ssp_model.nn.repmode import RepMode
+from ssp_model.nn.method import Method
+from ssp_model.nn.methods import METHODS, method_class
 
-FORMAT = "ssp_model RepMode 1"
+FORMAT = "ssp_model 2"
+FIRST_FORMAT = "ssp_model RepMode 1"
+"""The format of version 0.1.0, which knew one method."""
 NORMALISATION = "each raw image: subtract its mean, divide by its standard deviation, then resize"
 
 
@@ -28,33 +32,36 @@ class ModelInfo:
     Attributes
     ----------
     structures : tuple of str
-        What it predicts; a task's number is the place of its structure here.
-    width : int
-        Channels of the first level.
+        What it predicts; a task is the place of its structure here.
+    method : str
+        Name of the method.
+    settings : dict
+        The method's own settings, such as `width`.
     patch : tuple of int
-        Window of prediction, Z, Y, X.
+        Size of the crops it was trained on, Z, Y, X, and of the windows it predicts.
     voxel_size_um : tuple of float, or None
         Z, Y, X; None where the training images had no pixel sizes.
     preprocess : dict
         The section `preprocess` of the configuration it was trained with.
     config : dict
-        That configuration, whole.
+        The configuration it was trained with, whole.
     training : dict
-        Where training ended: best epoch, its validation loss and the like.
+        The run and where it ended: experiment, seed, best epoch, its validation MSE.
     """
 
     structures: tuple[str, ...]
-    width: int
+    method: str
+    settings: dict[str, Any]
     patch: tuple[int, int, int]
     voxel_size_um: tuple[float, float, float] | None
-    preprocess: dict[str, object]
-    config: dict[str, object]
-    training: dict[str, object]
+    preprocess: dict[str, Any]
+    config: dict[str, Any]
+    training: dict[str, Any]
     normalisation: str = NORMALISATION
     version: str = ssp_model.__version__
 
     def task(self, structure: str) -> int:
-        """Number of a structure's task.
+        """Return the task of a structure.
 
         Raises
         ------
@@ -67,13 +74,33 @@ class ModelInfo:
         return self.structures.index(structure)
 
 
-def save_model(model: RepMode, info: ModelInfo, path: str | Path) -> None:
+def make_network(method: str, num_tasks: int, settings: dict[str, Any]) -> Method:
+    """Build the network of a method, with new weights.
+
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    num_tasks : int
+        Number of structures.
+    settings : dict
+        The method's own settings; an entry `method` is passed over.
+    """
+    own = {key: value for key, value in settings.items() if key != "method"}
+    return method_class(method)(num_tasks, **own)
+
+
+def save_model(network: Method, info: ModelInfo, path: str | Path) -> None:
     """Write a model file, `.safetensors`."""
     # one layout for all hardware: channels_last is a matter of speed, not of content
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     metadata = {"format": FORMAT, "info": json.dumps(asdict(info))}
     with replacing(path) as temporary:
         save_file(state, temporary, metadata)
+        # safetensors lets the owner alone read the file
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
 
 
 def read_info(path: str | Path) -> ModelInfo:
@@ -82,37 +109,60 @@ def read_info(path: str | Path) -> ModelInfo:
     Raises
     ------
     InputError
-        The file is not a model file of this project.
+        The file is no model file of this project, is damaged, or was written by a later version.
     """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} can't be read as a model ({error}); wanted is a model.safetensors.") from None
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "none")
-        raise InputError(f"{path} is no model of this project: its format is {found!r}, wanted is {FORMAT!r}.")
-    values = json.loads(metadata["info"])
-    for key in ("structures", "patch", "voxel_size_um"):
-        values[key] = _tuple(values[key])
-    return ModelInfo(**values)
+        raise InputError(
+            f"{path} can't be read as a model file ({error}); give a model.safetensors that this project wrote."
+        ) from None
+    written = metadata.get("format")
+    if written not in (FORMAT, FIRST_FORMAT):
+        if str(written).startswith("ssp_model "):
+            raise InputError(
+                f"{path} was written by a later version of ssp_model (format {written!r}, known here are "
+                f"{FIRST_FORMAT!r} and {FORMAT!r}); install that version to use it."
+            )
+        found = "no format entry" if written is None else f"the format {written!r}"
+        raise InputError(f"{path} is not an ssp_model model file ({found} in its metadata); give one of this project.")
+    try:
+        values = json.loads(metadata["info"])
+        if written == FIRST_FORMAT:
+            values |= {"method": "repmode", "settings": {"width": values.pop("width")}}
+        for key in ("structures", "patch", "voxel_size_um"):
+            values[key] = None if values[key] is None else tuple(values[key])
+        info = ModelInfo(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is a damaged model file ({error!r} in its metadata); copy or train it again."
+        ) from None
+    if info.method not in METHODS:
+        raise InputError(
+            f"{path} is of the method {info.method!r}, which this version does not know (it knows "
+            f"{', '.join(METHODS)}); install the version that wrote it, {info.version}."
+        )
+    return info
 
 
-def _tuple(value: Sequence[object] | None) -> tuple[object, ...] | None:
-    return None if value is None else tuple(value)
-
-
-def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[RepMode, ModelInfo]:
-    """Read a model file; the model comes in evaluation mode.
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Method, ModelInfo]:
+    """Read a model file; the network comes in evaluation mode.
 
     Raises
     ------
     InputError
-        The file is not a model file of this project.
+        The file is no model file of this project, is damaged, or was written by a later version.
     """
     info = read_info(path)
-    model = RepMode(len(info.structures), info.width)
+    network = make_network(info.method, len(info.structures), info.settings)
     with safe_open(path, framework="pt") as file:
-        # load_state_dict checks names and shapes
-        model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 not a dict
-    return model.to(device).eval(), info
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path} is damaged: its weights are not those of {info.method} ({reason}); copy or train it again."
+        ) from None
+    return network.to(device).eval(), info

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ssp_model.nn.conv import convolve
 
 EXPERTS = ("conv5", "conv3", "conv1", "pool3", "pool5")
 """The experts, in the order of the gate's outputs."""
@@ -46,15 +47,15 @@ class TaskGroups:
 class MoDEConv3d(nn.Module):
     """Five experts, merged into one 5x5x5 kernel a task by gating re-parameterisation."""
 
-    def __init__(self, tasks: int, in_channels: int, out_channels: int) -> None:
+    def __init__(self, num_tasks: int, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.tasks, self.out_channels = tasks, out_channels
+        self.out_channels = out_channels
         self.experts = nn.ParameterDict(
             {name: nn.Parameter(torch.empty(out_channels, in_channels, *(KERNEL_SIZE[name],) * 3)) for name in EXPERTS}
         )
         for expert in self.experts.values():
             nn.init.kaiming_uniform_(expert, a=math.sqrt(5))
-        self.gate = nn.Linear(tasks, len(EXPERTS) * out_channels)
+        self.gate = nn.Linear(num_tasks, len(EXPERTS) * out_channels)
 
     def gates(self, tasks_T: Tensor) -> Tensor:
         """Weights of the experts, (T, E, O), summing to one over E; always float32."""
@@ -186,14 +187,3 @@ def middle(kernel: Tensor, reach: tuple[int, int, int]) -> Tensor:
         if wanted < there:
             kernel = kernel.narrow(dim, there - wanted, 2 * wanted + 1)
     return kernel
-
-
-def convolve(x_NCDHW: Tensor, kernel_OIDHW: Tensor) -> Tensor:
-    """A convolution that keeps the size, (N, I, D, H, W) to (N, O, D, H, W); kernels of odd sizes."""
-    depth, height, width = (size // 2 for size in kernel_OIDHW.shape[2:])
-    in_bf16 = x_NCDHW.dtype is torch.bfloat16 or torch.is_autocast_enabled("cpu")
-    if x_NCDHW.device.type == "cpu" and in_bf16 and x_NCDHW.shape[2] < 5 and depth > 0:
-        # oneDNN 3.12 (torch 2.13, AVX-512 bf16) gives wrong weight gradients, NaN at times, for an input of fewer
-        # planes than the kernel that it pads itself; padded beforehand they are right
-        x_NCDHW, depth = F.pad(x_NCDHW, (0, 0, 0, 0, depth, depth)), 0
-    return F.conv3d(x_NCDHW, kernel_OIDHW, padding=(depth, height, width))

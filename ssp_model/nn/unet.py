@@ -1,38 +1,64 @@
-"""The plain 3D U-Net that RepMode collapses to for one task.
+"""The 3D U-Net that all methods share (supplement of RepMode): its parts, and its plain form for one structure.
 
-Merged kernels, with batch norm folded in: the same function as `RepMode` in evaluation for that task, at the cost of
-an ordinary network. Its weights come from `RepMode.specialise`.
+Shapes: N batch, C channels, D H W voxels. D, H and W must be multiples of 16 (four halvings).
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+LEVELS = 4
+"""Halvings of the resolution."""
+STRIDE = 2**LEVELS
+"""Each spatial size of the input must be a multiple of this."""
+
+
+def level_widths(width: int) -> list[int]:
+    """Return the channels of each level from the first to the bottleneck, doubled at each."""
+    return [width * 2**level for level in range(LEVELS + 1)]
+
+
+def downsample(channels: int) -> nn.Sequential:
+    """Halve the resolution: strided convolution, batch norm, ReLU."""
+    conv = nn.Conv3d(channels, channels, kernel_size=2, stride=2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm3d(channels), nn.ReLU(inplace=True))
+
+
+def upsample(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Double the resolution: transposed convolution, batch norm, ReLU."""
+    conv = nn.ConvTranspose3d(in_channels, out_channels, kernel_size=2, stride=2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm3d(out_channels), nn.ReLU(inplace=True))
+
 
 class UNet(nn.Module):
-    """A 3D U-Net of 5^3 convolutions with bias and ReLU, for one structure.
+    """A 3D U-Net of convolutions with bias and ReLU, for one structure: what a method's `specialise` gives.
 
     Parameters
     ----------
     width : int
         Channels of the first level, doubled at each level below.
-    levels : int
-        Halvings of the resolution.
+    kernel : int
+        Size of the convolutions' kernels along each axis.
     """
 
-    def __init__(self, width: int, levels: int) -> None:
+    def __init__(self, width: int, kernel: int = 5) -> None:
         super().__init__()
-        widths = [width * 2**level for level in range(levels + 1)]
+        widths = level_widths(width)
         inputs = [1, *widths[:-1]]
-        self.encoder = nn.ModuleList(conv_pair(c_in, c) for c_in, c in zip(inputs[:-1], widths[:-1], strict=True))
+        self.encoder = nn.ModuleList(
+            conv_pair(c_in, c, kernel) for c_in, c in zip(inputs[:-1], widths[:-1], strict=True)
+        )
         self.down = nn.ModuleList(nn.Conv3d(c, c, kernel_size=2, stride=2) for c in widths[:-1])
-        self.bottleneck = conv_pair(widths[-2], widths[-1])
+        self.bottleneck = conv_pair(widths[-2], widths[-1], kernel)
         # from the deepest level up
         self.up = nn.ModuleList(nn.ConvTranspose3d(2 * c, c, kernel_size=2, stride=2) for c in reversed(widths[:-1]))
-        self.decoder = nn.ModuleList(conv_pair(2 * c, c) for c in reversed(widths[:-1]))
-        self.head = nn.Conv3d(width, 1, kernel_size=5, padding=2, bias=False)
+        self.decoder = nn.ModuleList(conv_pair(2 * c, c, kernel) for c in reversed(widths[:-1]))
+        self.head = nn.Conv3d(width, 1, kernel_size=kernel, padding=kernel // 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Standardised transmitted light to predicted fluorescence, (N, 1, D, H, W) each."""
+        """Predict fluorescence from transmitted light, both standardised, (N, 1, D, H, W)."""
         skips = []
         for level, down in zip(self.encoder, self.down, strict=True):
             x = level(x)
@@ -44,18 +70,45 @@ class UNet(nn.Module):
         return self.head(x)
 
 
-def conv_pair(in_channels: int, out_channels: int) -> nn.Sequential:
-    """The two convolutions of a level; (N, C_in, D, H, W) to (N, C_out, D, H, W)."""
+def conv_pair(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
+    """Build the two convolutions of a level; (N, C_in, D, H, W) to (N, C_out, D, H, W)."""
     return nn.Sequential(
-        nn.Conv3d(in_channels, out_channels, kernel_size=5, padding=2),
+        nn.Conv3d(in_channels, out_channels, kernel, padding=kernel // 2),
         nn.ReLU(inplace=True),
-        nn.Conv3d(out_channels, out_channels, kernel_size=5, padding=2),
+        nn.Conv3d(out_channels, out_channels, kernel, padding=kernel // 2),
         nn.ReLU(inplace=True),
     )
 
 
+@torch.no_grad()
+def fold_network(network: Any, kernel_of: Callable[[Any], Tensor], head_kernel: Tensor) -> UNet:
+    """Return the plain U-Net that a network is in evaluation for one task, with batch norm folded into its kernels.
+
+    Parameters
+    ----------
+    network : Module
+        Has `encoder`, `down`, `bottleneck`, `up` and `decoder` as `UNet`; each level has two blocks, `block1` and
+        `block2`, of a convolution `conv` and a batch norm `norm`.
+    kernel_of : callable
+        Gives the kernel of a convolution for the task, (O, I, D, H, W).
+    head_kernel : Tensor
+        Kernel of the last convolution for the task, (1, I, D, H, W).
+    """
+    unet = UNet(network.width, head_kernel.shape[-1]).to(head_kernel.device)
+    levels: list[Any] = [*zip(unet.encoder, network.encoder, strict=True), (unet.bottleneck, network.bottleneck)]
+    for pair, level in [*levels, *zip(unet.decoder, network.decoder, strict=True)]:
+        # a pair's convolutions stand before its ReLUs
+        for conv, block in ((pair[0], level.block1), (pair[2], level.block2)):
+            fold(conv, kernel_of(block.conv), block.norm)
+    samplers: list[Any] = [*zip(unet.down, network.down, strict=True), *zip(unet.up, network.up, strict=True)]
+    for conv, (plain, norm, _) in samplers:
+        fold(conv, plain.weight, norm)
+    unet.head.weight.copy_(head_kernel)
+    return unet.eval()
+
+
 def fold(conv: nn.Conv3d | nn.ConvTranspose3d, kernel: Tensor, norm: nn.BatchNorm3d) -> None:
-    """Give `conv` a kernel and the batch norm that follows it; computed in float64."""
+    """Give `conv` a kernel and the batch norm that follows it, computed in float64."""
     assert conv.bias is not None
     assert norm.running_mean is not None
     assert norm.running_var is not None

@@ -23,8 +23,7 @@ from torch import Tensor, nn
 from ssp_model.config.schema import PredictConfig
 from ssp_model.data.crops import pad_to
 from ssp_model.data.dataset import Dataset
-from ssp_model.nn.repmode import RepMode
-from ssp_model.nn.unet import UNet
+from ssp_model.nn.method import Method
 
 Autocast = Callable[[], AbstractContextManager[object]]
 """Makes the context that sets the arithmetic."""
@@ -104,7 +103,7 @@ def predict_volume(
     Parameters
     ----------
     network : Module
-        (N, 1, Z, Y, X) to the same shape, in evaluation mode, such as `RepMode.specialise` gives; the prediction is
+        (N, 1, Z, Y, X) to the same shape, in evaluation mode, such as `Method.specialise` gives; the prediction is
         made on its device.
     signal : array or HDF5 dataset
         Standardised transmitted light, (Z, Y, X).
@@ -189,7 +188,7 @@ def _along(axis: int, part: slice) -> tuple[slice, ...]:
 
 
 def predict_dataset(
-    model: RepMode,
+    model: Method,
     dataset: Dataset,
     windows: Windows,
     autocast: Autocast | None = None,
@@ -209,6 +208,6 @@ def predict_dataset(
             yield sample, np.asarray(predict_volume(network, dataset.signal(sample), windows, autocast))
 
 
-def specialised(model: RepMode, task: int) -> UNet:
+def specialised(model: Method, task: int) -> nn.Module:
     """The network that predicts one task, laid out in memory as convolutions are fastest."""
     return model.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

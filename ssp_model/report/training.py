@@ -26,11 +26,12 @@ def training_page(model_path: str | Path, history_path: str | Path, page: str | 
     model, info = load_model(model_path)
     folder = Path(page).with_suffix("")
     plot_history(history, folder / "loss.png")
-    plot_gates({name: gates.numpy() for name, gates in model.gates().items()}, info.structures, folder / "gates.png")
+    gates = dict(model.inspect()["gates"]["weights"])
+    plot_gates(gates, info.structures, folder / "gates.png")
     plot_speed(history, folder / "speed.png")
     steady = history.iloc[1:] if len(history) > 1 else history
     facts = {
-        "network": f"RepMode, width {info.width}, {sum(p.numel() for p in model.parameters()):,} parameters",
+        "network": f"{info.method}, {sum(p.numel() for p in model.parameters()):,} parameters",
         "structures": ", ".join(info.structures),
         "epochs": f"{len(history)}, the model of epoch {info.training['epoch']} was kept",
         "time in training steps": duration(history.seconds.sum()),

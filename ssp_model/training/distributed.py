@@ -10,45 +10,96 @@ takes ranks and addresses from what Slurm tells each task.
 import os
 import sys
 import time
+from dataclasses import dataclass
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 
 from ssp_model.errors import InputError
+from ssp_model.hardware import choose_precision
 
+CACHES = ("disk", "scratch", "memory")
 LONGEST_GRACE_S = 600
 """Slurm is expected to end a job at most this long after SIGTERM."""
 
 
-def start_processes(devices: int, nodes: int, threads: int) -> None:
+@dataclass(frozen=True)
+class Placement:
+    """Where a training is computed; it does not change the result.
+
+    Attributes
+    ----------
+    devices : int
+        Processes on each machine, a GPU each where there are GPUs; all processes share every batch.
+    nodes : int
+        Machines.
+    threads : int
+        CPU threads of each process: for computing without a GPU, for reading crops with one.
+    cache : str
+        Where crops are read from: the file on `disk`, a copy of it on `scratch` (the temporary folder of each machine),
+        or a copy in the `memory` of each process.
+    """
+
+    devices: int = 1
+    nodes: int = 1
+    threads: int = 1
+    cache: str = "disk"
+
+    def __post_init__(self) -> None:
+        if self.cache not in CACHES:
+            raise InputError(f"The resource cache of train_model is {self.cache!r}; give one of {', '.join(CACHES)}.")
+        if self.devices < 1 or self.nodes < 1:
+            raise InputError(
+                f"The resources tasks_per_node and nodes of train_model are {self.devices} and {self.nodes}; give 1 or "
+                "more."
+            )
+
+    @property
+    def num_processes(self) -> int:
+        """Processes on all machines."""
+        return self.devices * self.nodes
+
+
+def make_fabric(precision: str, placement: Placement) -> Fabric:
+    """Choose the device, its arithmetic (by the name in the configuration) and how processes work together."""
+    alone = placement.num_processes == 1
+    return Fabric(
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        devices=placement.devices,
+        num_nodes=placement.nodes,
+        strategy="auto" if alone else "ddp",
+        precision=choose_precision(precision),
+        # in a Slurm job of several tasks, Fabric would else take one process for one of them
+        plugins=LightningEnvironment() if alone else None,
+    )
+
+
+def start_processes(placement: Placement) -> None:
     """Within a Slurm job, let `srun` start this program once for each process of a training.
 
-    In the job's first process this call does not return: the process becomes `srun`, and ends when all tasks have. In
-    a task, for a training of one process, and outside of Slurm, it does nothing.
-
-    Parameters
-    ----------
-    devices, nodes : int
-        Processes on each machine, and machines.
-    threads : int
-        CPUs of each process.
+    In the job's first process this call does not return: the process becomes `srun`, and ends when all tasks have
+    ended. In a task, for a training of one process, and outside of Slurm, it does nothing.
 
     Raises
     ------
     InputError
-        There are to be several machines, and nothing here starts processes on them.
+        Several machines are wanted, and nothing here starts processes on them.
     """
-    if devices * nodes == 1 or "SLURM_STEP_ID" in os.environ:
+    devices, nodes = placement.devices, placement.nodes
+    if placement.num_processes == 1 or "SLURM_STEP_ID" in os.environ:
         return
     if "SLURM_JOB_ID" in os.environ:
         layout = [f"--nodes={nodes}", f"--ntasks={devices * nodes}", f"--ntasks-per-node={devices}"]
-        options = [*layout, f"--cpus-per-task={threads}", "--kill-on-bad-exit=1"]
+        options = [*layout, f"--cpus-per-task={placement.threads}", "--kill-on-bad-exit=1"]
         os.execvp("srun", ["srun", *options, sys.executable, *sys.argv])
     if nodes > 1 and "TORCHELASTIC_RUN_ID" not in os.environ:
         raise InputError(
-            f"train.nodes is {nodes}, but this is no Slurm job, and nothing else here starts processes on other "
-            "machines; run with --workflow-profile profiles/slurm, or set train.nodes to 1."
+            f"The training is to run on {nodes} machines (resource nodes of train_model), but this is no Slurm job and "
+            "nothing else here starts processes on other machines; run with --workflow-profile profiles/slurm, or set "
+            "nodes to 1."
         )
 
 

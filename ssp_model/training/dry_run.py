@@ -8,7 +8,7 @@ import torch
 from ssp_model.config.schema import ModelConfig, TrainConfig
 from ssp_model.data.dataset import Dataset
 from ssp_model.hardware import choose_precision, device_name
-from ssp_model.nn.repmode import RepMode
+from ssp_model.models.model_file import make_network
 
 
 def describe_training(train_set: Path, model_config: ModelConfig, config: TrainConfig) -> dict[str, str]:
@@ -16,7 +16,7 @@ def describe_training(train_set: Path, model_config: ModelConfig, config: TrainC
     with Dataset(train_set) as dataset:
         samples, tasks = len(dataset), len(dataset.tasks)
     with torch.device("meta"):
-        network = RepMode(tasks, model_config.width)
+        network = make_network(model_config.method, tasks, model_config.model_dump())
         crops = torch.empty(config.batch_size, 1, *config.patch)
     saved_bytes = 0
 

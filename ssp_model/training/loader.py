@@ -1,10 +1,13 @@
 """What a training reads: batches of crops, from the dataset's file, a copy on scratch, or memory."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from lightning_fabric import Fabric
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ssp_model.config.schema import TrainConfig
@@ -12,74 +15,148 @@ from ssp_model.data.crops import EpochSampler, RandomCrops
 from ssp_model.data.dataset import Dataset
 from ssp_model.errors import InputError
 from ssp_model.hardware import free_memory
-from ssp_model.nn.repmode import STRIDE
-from ssp_model.training.distributed import gather
+from ssp_model.nn.unet import STRIDE
+from ssp_model.training.distributed import Placement, gather
+from ssp_model.training.progress import Epoch
 from ssp_model.training.scratch import scratch_copy
 
 
-def check_shares(samples: int, config: TrainConfig, processes: int) -> None:
-    """Every process must get a sample of every batch, the last of an epoch included, and batch norm several voxels."""
-    last = min(samples % config.batch_size or config.batch_size, samples)
-    if last < processes:
-        raise InputError(
-            f"{samples} training samples in batches of {config.batch_size} leave a last batch of {last}, too small for "
-            f"{processes} processes (train.devices x train.nodes); change train.batch_size or use fewer."
-        )
-    if last == 1 and max(config.patch) == STRIDE:
-        raise InputError(
-            f"{samples} training samples in batches of {config.batch_size} leave a last batch of one crop of "
-            f"{' x '.join(map(str, config.patch))} voxels, a single one at the deepest level, which batch norm can't "
-            "use; change train.batch_size or take a larger train.patch."
-        )
+class Batch(NamedTuple):
+    """Crops of a batch, or this process's share of them.
+
+    Attributes
+    ----------
+    x, y : Tensor
+        Signal and target, (N, 1, D, H, W), float32.
+    task, sample : Tensor
+        The structure that each target shows, and the number of its sample in the dataset, (N,), int64.
+    total : int
+        Crops of the whole batch, of all processes.
+    """
+
+    x: Tensor
+    y: Tensor
+    task: Tensor
+    sample: Tensor
+    total: int
 
 
-def make_loader(
-    fabric: Fabric, crops: Path, sampler: EpochSampler, config: TrainConfig, seed: int, workers: int
-) -> DataLoader:
-    """Batches of random crops; read by processes of their own where the CPU is free for it."""
-    in_memory = config.cache == "memory"
-    on_gpu = fabric.device.type == "cuda"
-    # crops of images in memory take no time worth a process
-    workers = workers if on_gpu and not in_memory else 0
-    loader = DataLoader(
-        RandomCrops(crops, config.patch, seed, in_memory),
-        batch_sampler=sampler,
-        num_workers=workers,
-        # forked workers would share the threads and files of this process
-        multiprocessing_context="spawn" if workers else None,
-        persistent_workers=workers > 0,
-        pin_memory=on_gpu,
-    )
-    return fabric.setup_dataloaders(loader, use_distributed_sampler=False)  # type: ignore[return-value]
+class Crops:
+    """The batches of each epoch: one random crop of each image.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        Device and processes.
+    path : path
+        File of the dataset, or a copy of it.
+    num_samples : int
+        Samples in it.
+    config : TrainConfig
+    placement : Placement
+    seed : int
+        Random seed of the crops and their order.
+    """
+
+    def __init__(
+        self, fabric: Fabric, path: Path, *, num_samples: int, config: TrainConfig, placement: Placement, seed: int
+    ) -> None:
+        self.num_samples, self.batch_size = num_samples, config.batch_size
+        self.sampler = EpochSampler(num_samples, seed, config.batch_size, fabric.global_rank, fabric.world_size)
+        in_memory = placement.cache == "memory"
+        on_gpu = fabric.device.type == "cuda"
+        # crops are read by processes of their own where the CPU is free for it; in memory they take no time worth one
+        num_workers = placement.threads if on_gpu and not in_memory else 0
+        loader = DataLoader(
+            RandomCrops(path, config.patch, seed, in_memory),
+            batch_sampler=self.sampler,
+            num_workers=num_workers,
+            # forked workers would share the threads and files of this process
+            multiprocessing_context="spawn" if num_workers else None,
+            persistent_workers=num_workers > 0,
+            pin_memory=on_gpu,
+        )
+        self.loader = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+
+    def batches(self, epoch: Epoch) -> Iterator[Batch]:
+        """Yield the batches of an epoch that are not done yet, and count the time until all are done."""
+        self.sampler.epoch, self.sampler.first_batch = epoch.number, epoch.num_batches
+        first = epoch.num_batches
+        started = time.monotonic()
+        for number, (x, y, task, sample) in enumerate(self.loader, start=first):
+            yield Batch(x, y, task, sample, min(self.batch_size, self.num_samples - number * self.batch_size))
+            now = time.monotonic()
+            epoch.seconds += now - started
+            started = now
 
 
 @contextmanager
-def crops_file(fabric: Fabric, train_set: Dataset, config: TrainConfig) -> Iterator[Path]:
-    """The file that crops are read from: the dataset's, or a copy on scratch, one for all processes of a machine."""
-    if config.cache == "memory":
-        check_memory(train_set, config.devices)
-    if config.cache != "scratch":
-        yield train_set.path
-        return
+def open_crops(
+    fabric: Fabric, train_set: Dataset, config: TrainConfig, *, placement: Placement, seed: int
+) -> Iterator[Crops]:
+    """Open the crops of a dataset, from where the placement wants them read.
+
+    Raises
+    ------
+    InputError
+        The dataset is too small for so many processes, or does not fit in memory or on scratch.
+    """
+    check_batches(len(train_set), config, fabric.world_size)
+    if placement.cache == "memory":
+        check_memory(train_set, placement.devices)
     with ExitStack() as stack:
-        copy, problem = None, ""
-        if fabric.local_rank == 0:
-            try:
-                copy = stack.enter_context(scratch_copy(train_set.path))
-            except InputError as error:
-                problem = str(error)
-        # all hear of a problem, so that none waits for a machine that has given up
-        told = gather(fabric, (fabric.node_rank, copy, problem))
-        if problem := next((problem for *_, problem in told if problem), ""):
-            raise InputError(problem)
-        yield next(copy for node, copy, _ in told if copy and node == fabric.node_rank)
+        path = scratch_path(fabric, train_set.path, stack) if placement.cache == "scratch" else train_set.path
+        yield Crops(fabric, path, num_samples=len(train_set), config=config, placement=placement, seed=seed)
 
 
-def check_memory(train_set: Dataset, processes: int) -> None:
-    """Refuse to keep a dataset in memory that is too small for it, once a process."""
-    wanted, free = train_set.image_bytes() * processes, free_memory()
+def scratch_path(fabric: Fabric, path: Path, stack: ExitStack) -> Path:
+    """Copy a file to scratch until the stack is closed, once for all processes of a machine."""
+    copy, problem = None, ""
+    if fabric.local_rank == 0:
+        try:
+            copy = stack.enter_context(scratch_copy(path))
+        except InputError as error:
+            problem = str(error)
+    # all hear of a problem, so that none waits for a machine that has given up
+    told = gather(fabric, (fabric.node_rank, copy, problem))
+    if problem := next((problem for *_, problem in told if problem), ""):
+        raise InputError(problem)
+    return next(copy for node, copy, _ in told if copy and node == fabric.node_rank)
+
+
+def check_batches(num_samples: int, config: TrainConfig, num_processes: int) -> None:
+    """Refuse a last batch that is too small: for all processes to get a sample of it, or for batch norm.
+
+    Raises
+    ------
+    InputError
+    """
+    last = min(num_samples % config.batch_size or config.batch_size, num_samples)
+    if last < num_processes:
+        raise InputError(
+            f"{num_samples} training samples in batches of {config.batch_size} leave a last batch of {last}, too small "
+            f"for {num_processes} processes (resources tasks_per_node x nodes of train_model); change train.batch_size "
+            "or use fewer processes."
+        )
+    if last == 1 and max(config.patch) == STRIDE:
+        raise InputError(
+            f"{num_samples} training samples in batches of {config.batch_size} leave a last batch of one crop of "
+            f"{' x '.join(map(str, config.patch))} voxels, which is a single voxel at the deepest level, too few for "
+            "batch norm; change train.batch_size or take a larger train.patch."
+        )
+
+
+def check_memory(train_set: Dataset, num_processes: int) -> None:
+    """Refuse to keep a dataset in memory that does not fit there, once for each process.
+
+    Raises
+    ------
+    InputError
+    """
+    wanted, free = train_set.image_bytes() * num_processes, free_memory()
     if wanted > 0.8 * free:
         raise InputError(
-            f"train.cache is memory, but the images of {train_set.path} take {wanted / 2**30:.1f} GiB, once for each "
-            f"of {processes} processes, and {free / 2**30:.1f} GiB are free; set train.cache to disk."
+            f"The resource cache of train_model is memory, but the images of {train_set.path} take "
+            f"{wanted / 2**30:.1f} GiB, once for each of {num_processes} processes, and {free / 2**30:.1f} GiB are "
+            "free; set cache to disk."
         )

@@ -66,7 +66,7 @@ class WandbTracker(Tracker):
     wants_pictures = True
 
     def __init__(
-        self, folder: Path, config: TrackingConfig, name: str, settings: dict[str, Any], resumes: bool
+        self, folder: Path, config: TrackingConfig, *, name: str, settings: dict[str, Any], resumes: bool
     ) -> None:
         import wandb
 
@@ -134,6 +134,10 @@ class WandbTracker(Tracker):
         self.run.log(values)
 
 
-def track(folder: Path, config: TrackingConfig, name: str, settings: dict[str, Any], resumes: bool) -> Tracker:
-    """The tracker that the configuration asks for."""
-    return Tracker() if config.wandb == "disabled" else WandbTracker(folder, config, name, settings, resumes)
+def track(
+    folder: Path, config: TrackingConfig | None, *, name: str, settings: dict[str, Any], resumes: bool
+) -> Tracker:
+    """Return the tracker that the configuration asks for; None asks for none."""
+    if config is None or config.wandb == "disabled":
+        return Tracker()
+    return WandbTracker(folder, config, name=name, settings=settings, resumes=resumes)

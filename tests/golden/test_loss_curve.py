@@ -10,9 +10,10 @@ import torch
 import yaml
 
 from ssp_model.config.read import parse_config
-from ssp_model.config.schema import PredictConfig, TrackingConfig
-from ssp_model.training.train import TrainFiles, train_model
-from tests.helpers import GOLDEN, PROJECT, make_datasets
+from ssp_model.config.schema import PredictConfig
+from ssp_model.training.distributed import Placement
+from ssp_model.training.train import Recipe, train_model
+from tests.helpers import GOLDEN, PROJECT, UNTRACKED, make_datasets, train_files
 
 CURVE = GOLDEN / "loss_curve.txt"
 CHANGES = {
@@ -32,13 +33,11 @@ def train_tiny(folder: Path) -> Path:
     datasets = make_datasets(folder, rows, shape=(20, 40, 36))
     values = yaml.safe_load((PROJECT / "config.yaml").read_text())
     config = parse_config(values | {name: values[name] | changed for name, changed in CHANGES.items()})
-    outputs = [folder / name for name in ("model.safetensors", "history.csv", "events.jsonl")]
-    files = TrainFiles(datasets["train"], datasets["val"], *outputs, folder / "state", folder / "wandb")
+    files = train_files(datasets, folder)
     windows = PredictConfig(patch=None, overlap=0.5, flips="")
     threads = torch.get_num_threads()
-    train_model(
-        files, config.model, config.train, windows, TrackingConfig(wandb="disabled", project="test"), "golden", seed=7
-    )
+    recipe = Recipe(model=config.model, train=config.train, predict=windows, experiment="golden", seed=7)
+    train_model(files, recipe, tracking=UNTRACKED, placement=Placement())
     torch.set_num_threads(threads)
     return folder
 

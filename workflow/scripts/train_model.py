@@ -4,21 +4,23 @@ if __name__ == "__main__":
     # here, as the processes that read crops import this file too and need none of it
     from pathlib import Path
 
-    from ssp_model.config.schema import ModelConfig, PredictConfig, TrackingConfig, TrainConfig
+    from ssp_model.config.schema import PredictConfig, TrackingConfig, TrainConfig, parse_model
     from ssp_model.log import log_to
-    from ssp_model.training.train import TrainFiles, train_model
+    from ssp_model.training.distributed import Placement
+    from ssp_model.training.train import Recipe, TrainFiles, train_model
 
     log_to(snakemake.log[0])
-    params = snakemake.params
-    paths = {**snakemake.input, **snakemake.output, "state": params.state, "tracking": params.tracking}
+    params, where, run = snakemake.params, snakemake.resources, snakemake.wildcards
+    paths = {**snakemake.input, **snakemake.output, "checkpoint": params.checkpoint, "tracking": params.tracking}
     train_model(
         TrainFiles(**{name: Path(path) for name, path in paths.items()}),
-        ModelConfig(**params.model),
-        # where it is computed comes from the config as it is now: a change of that is no reason to train again
-        TrainConfig(**{**snakemake.config["train"], **params.train}),
-        PredictConfig(**params.predict),
-        TrackingConfig(**snakemake.config["tracking"]),
-        "{experiment}-{seed}".format(**snakemake.wildcards),
-        seed=int(snakemake.wildcards.seed),
-        threads=snakemake.threads,
+        Recipe(
+            model=parse_model(params.model),
+            train=TrainConfig(**params.train),
+            predict=PredictConfig(**params.predict),
+            experiment=run.experiment,
+            seed=int(run.seed),
+        ),
+        tracking=TrackingConfig(wandb=where.wandb, project=where.wandb_project),
+        placement=Placement(where.tasks_per_node, where.nodes, threads=snakemake.threads, cache=where.cache),
     )

@@ -13,7 +13,7 @@ from ssp_model.evaluation.evaluate import evaluate_model, evaluate_structure, pr
 from ssp_model.evaluation.metrics import METRICS, score
 from ssp_model.evaluation.scores import places, summarise
 from ssp_model.models.model_file import ModelInfo, load_model, save_model
-from ssp_model.nn.repmode import RepMode
+from ssp_model.nn.methods.repmode import RepMode
 from ssp_model.prediction.sliding_window import Windows, predict_volume
 
 WINDOWS = PredictConfig(patch=None, overlap=0.5, flips="")
@@ -22,7 +22,9 @@ WINDOWS = PredictConfig(patch=None, overlap=0.5, flips="")
 @pytest.fixture
 def model(tmp_path):
     """A model that has learnt nothing."""
-    info = ModelInfo(("tom20", "zo1"), 2, (16, 16, 16), (0.3, 0.3, 0.3), {"scale": [1, 1, 1]}, {}, {})
+    info = ModelInfo(
+        ("tom20", "zo1"), "repmode", {"width": 2}, (16, 16, 16), (0.3, 0.3, 0.3), {"scale": [1, 1, 1]}, {}, {}
+    )
     save_model(RepMode(2, 2), info, tmp_path / "model.safetensors")
     return tmp_path / "model.safetensors"
 

@@ -38,7 +38,7 @@ def test_imported_model_predicts_the_same(checkpoint, golden, tmp_path):
     import_checkpoint(tmp_path / "model_best.p", tmp_path / "model.safetensors")
     model, info = load_model(tmp_path / "model.safetensors")
     assert info.structures == ("dna", "tom20", "zo1")
-    assert (info.width, info.patch) == (2, (32, 128, 128))
+    assert (info.method, info.settings, info.patch) == ("repmode", {"width": 2}, (32, 128, 128))
     vectors = golden("repmode_tiny.npz")
     with torch.inference_mode():
         for task in range(3):

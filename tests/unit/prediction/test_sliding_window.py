@@ -13,7 +13,7 @@ from ssp_model.evaluation.metrics import score
 from ssp_model.images import ome_tiff
 from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.models.authors import state_dict_from_published
-from ssp_model.nn.repmode import RepMode
+from ssp_model.nn.methods.repmode import RepMode
 from ssp_model.prediction.sliding_window import Windows, predict_volume, predict_windows, window_weights
 
 
@@ -25,7 +25,7 @@ def test_published_window_weights(golden):
 
 def test_published_prediction(golden):
     vectors = golden("sliding_window.npz")
-    model = RepMode(tasks=3, width=2).eval()
+    model = RepMode(num_tasks=3, width=2).eval()
     prefix = "param/"
     published = {n.removeprefix(prefix): torch.from_numpy(v) for n, v in vectors.items() if n.startswith(prefix)}
     model.load_state_dict(state_dict_from_published(published))
@@ -64,7 +64,7 @@ def test_windows_cover_any_image(shape, overlap, flips):
 def test_strips_from_file_to_file(tmp_path):
     """Along whichever axis the strips lie, and the same as from memory."""
     torch.manual_seed(0)
-    network = RepMode(tasks=1, width=1).eval().specialise(0)
+    network = RepMode(num_tasks=1, width=1).eval().specialise(0)
     for shape in ((70, 20, 18), (18, 70, 20), (18, 20, 70)):
         image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         with h5py.File(tmp_path / "volumes.h5", "w") as file:

@@ -15,25 +15,26 @@ from safetensors.torch import load_file
 
 from ssp_model.data.crops import EpochSampler
 from ssp_model.errors import InputError
-from ssp_model.nn.repmode import RepMode
-from ssp_model.training.distributed import start_processes
-from ssp_model.training.loader import check_shares
+from ssp_model.nn.methods.repmode import RepMode
+from ssp_model.training.distributed import Placement, start_processes
+from ssp_model.training.loader import check_batches
 from tests.helpers import PROJECT
 
 SSP = Path(sys.executable).parent / "ssp"
 
 
-def command(datasets, folder: Path, devices: int, **options) -> list[str | Path]:
+def command(datasets, folder: Path, devices: int, cache: str = "disk", **options) -> list[str | Path]:
     tiny = {"patch": [16, 16, 16], "epochs": 3, "batch_size": 3, "validate_every": 1, "precision": "float32"}
     overlay = {
         "model": {"width": 2},
-        "train": {**tiny, "learning_rate": 1e-5, "devices": devices, **options},
+        "train": {**tiny, "learning_rate": 1e-5, **options},
         "tracking": {"wandb": "disabled"},
     }
     folder.mkdir(exist_ok=True)
     (folder / "mine.yaml").write_text(yaml.safe_dump(overlay))
     configs = ["--config", PROJECT / "config.yaml", "--config", folder / "mine.yaml"]
-    return [SSP, "train", datasets["train"], datasets["val"], folder, *configs]
+    placement = ["--devices", str(devices), "--cache", cache]
+    return [SSP, "train", datasets["train"], datasets["val"], folder, *configs, *placement]
 
 
 def train(datasets, folder: Path, devices: int, **options) -> str:
@@ -55,7 +56,7 @@ def test_two_processes_give_the_curve_of_one(datasets_of_five, tmp_path):
 
     weights = [load_file(tmp_path / str(devices) / "model.safetensors") for devices in (1, 2)]
     torch.manual_seed(0)
-    start = RepMode(tasks=2, width=2).state_dict()
+    start = RepMode(num_tasks=2, width=2).state_dict()
     for name in ("encoder.0.block1.conv.experts.conv5", "decoder.3.block2.conv.experts.conv3", "up.0.1.running_var"):
         apart, moved = weights[1][name] - weights[0][name], weights[0][name] - start[name]
         assert apart.norm() < 0.02 * moved.norm(), name
@@ -103,14 +104,14 @@ def test_shares_of_all_processes_are_the_batches(processes):
 
 def test_too_many_processes_for_the_last_batch(train_config):
     config = train_config.model_copy(update={"batch_size": 8})
-    check_shares(16, config, 4)
+    check_batches(16, config, 4)
     with pytest.raises(
         InputError, match="17 training samples in batches of 8 leave a last batch of 1, too small for 2"
     ):
-        check_shares(17, config, 2)
-    with pytest.raises(InputError, match="a last batch of one crop of 16 x 16 x 16 voxels, a single one at the"):
-        check_shares(17, config, 1)
-    check_shares(17, config.model_copy(update={"patch": (16, 16, 32)}), 1)
+        check_batches(17, config, 2)
+    with pytest.raises(InputError, match="a last batch of one crop of 16 x 16 x 16 voxels, which is a single"):
+        check_batches(17, config, 1)
+    check_batches(17, config.model_copy(update={"patch": (16, 16, 32)}), 1)
 
 
 @pytest.fixture
@@ -130,21 +131,24 @@ def started(monkeypatch) -> list[list[str]]:
 
 def test_srun_starts_each_process_once(started, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    start_processes(devices=1, nodes=1, threads=4)
+    start_processes(Placement(devices=1, nodes=1, threads=4))
     assert started == []
     with pytest.raises(SystemExit):
-        start_processes(devices=2, nodes=3, threads=4)
+        start_processes(Placement(devices=2, nodes=3, threads=4))
     (command,) = started
     assert command[:5] == ["srun", "--nodes=3", "--ntasks=6", "--ntasks-per-node=2", "--cpus-per-task=4"]
     monkeypatch.setenv("SLURM_STEP_ID", "0")
-    start_processes(devices=2, nodes=3, threads=4)
+    start_processes(Placement(devices=2, nodes=3, threads=4))
     assert len(started) == 1
 
 
 def test_several_machines_need_something_that_starts_processes_there(started, monkeypatch):
-    start_processes(devices=2, nodes=1, threads=1)  # Fabric does, here
-    with pytest.raises(InputError, match=r"train\.nodes is 2, but this is no Slurm job.*profiles/slurm"):
-        start_processes(devices=1, nodes=2, threads=1)
+    start_processes(Placement(devices=2))  # Fabric does, here
+    with pytest.raises(
+        InputError,
+        match=r"to run on 2 machines .*, but this is no Slurm job.*profiles/slurm",
+    ):
+        start_processes(Placement(nodes=2))
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
-    start_processes(devices=1, nodes=2, threads=1)
+    start_processes(Placement(nodes=2))
     assert started == []

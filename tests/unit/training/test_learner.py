@@ -4,19 +4,25 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from ssp_model.nn.methods.repmode import RepMode
 from ssp_model.training.learner import Learner, learning_rate_factor
+from ssp_model.training.loader import Batch
 
 STEPS = 4
+
+
+def batch(x, y):
+    return Batch(x, y, task=torch.tensor([0, 1]), sample=torch.tensor([0, 1]), total=2)
 
 
 def learn(config, steps=1, **options):
     """A learner after some steps on always the same crops."""
     torch.manual_seed(0)
-    learner = Learner(Fabric(accelerator="cpu"), 2, 1, config.model_copy(update=options), STEPS)
+    learner = Learner(Fabric(accelerator="cpu"), RepMode(2, 1), config.model_copy(update=options), STEPS)
     x, y = torch.randn(2, 2, 1, 16, 16, 16)
     learner.model.train()
     for _ in range(steps):
-        learner.step(x, y, torch.tensor([0, 1]), 2)
+        learner.step(batch(x, y))
     return learner
 
 
@@ -43,14 +49,14 @@ def test_running_average_of_the_weights(train_config):
     # the first update copies, the later ones mix
     one, two = (weights(learn(train_config, steps)) for steps in (1, 2))
     learner = learn(train_config, 2, ema=0.9)
-    average = torch.cat([parameter.flatten() for parameter in learner.best_network().parameters()])
+    average = torch.cat([parameter.flatten() for parameter in learner.averaged_network.parameters()])
     torch.testing.assert_close(average, 0.9 * one + 0.1 * two)
     torch.testing.assert_close(weights(learner), two)
 
 
 def test_without_average_the_network_itself_is_kept(train_config):
     learner = learn(train_config)
-    assert learner.best_network() is learner.network
+    assert learner.averaged_network is learner.network
 
 
 def test_learning_rate_follows_the_schedule(train_config):
@@ -58,7 +64,7 @@ def test_learning_rate_follows_the_schedule(train_config):
     rates = [learner.learning_rate]
     x, y = torch.randn(2, 2, 1, 16, 16, 16)
     for _ in range(STEPS):
-        learner.step(x, y, torch.tensor([0, 1]), 2)
+        learner.step(batch(x, y))
         rates.append(learner.learning_rate)
     assert rates == pytest.approx([0.5e-2, 1e-2, 1e-2, 0.5e-2, 0])
 
@@ -78,13 +84,13 @@ def test_a_state_taken_up_learns_on_to_the_bit(train_config):
     resumed = learn(train_config, 0, **options)
     resumed.load_state_dict(learn(train_config, 2, **options).state_dict())
     torch.manual_seed(0)
-    Learner(Fabric(accelerator="cpu"), 2, 1, train_config, STEPS)  # draws the numbers that come before the crops
+    RepMode(2, 1)  # draws the numbers that come before the crops
     x, y = torch.randn(2, 2, 1, 16, 16, 16)
-    resumed.step(x, y, torch.tensor([0, 1]), 2)
+    resumed.step(batch(x, y))
     assert torch.equal(weights(resumed), weights(wanted))
     assert all(
         torch.equal(*pair)
         for pair in zip(
-            resumed.best_network().state_dict().values(), wanted.best_network().state_dict().values(), strict=True
+            resumed.averaged_network.state_dict().values(), wanted.averaged_network.state_dict().values(), strict=True
         )
     )

@@ -8,20 +8,19 @@ import struct
 import pytest
 from wandb.proto import wandb_internal_pb2
 
-from ssp_model.config.schema import ModelConfig, TrackingConfig
+from ssp_model.config.schema import TrackingConfig
 from ssp_model.errors import InputError
-from ssp_model.training import train as train_module
+from ssp_model.training import validation as validation_module
 from ssp_model.training.tracking import WandbTracker, track
-from ssp_model.training.train import TrainFiles, train_model
-from tests.helpers import WINDOWS
+from tests import helpers
+from tests.helpers import train_files
 
 OFFLINE = TrackingConfig(wandb="offline", project="test")
 
 
 def train(datasets, folder, config):
-    outputs = [folder / name for name in ("model.safetensors", "history.csv", "events.jsonl")]
-    files = TrainFiles(datasets["train"], datasets["val"], *outputs, folder / "state", folder / "wandb")
-    train_model(files, ModelConfig(width=1), config, WINDOWS, OFFLINE, "run-0", seed=0)
+    files = train_files(datasets, folder)
+    helpers.train(files, config, tracking=OFFLINE)
     return files
 
 
@@ -67,8 +66,8 @@ def test_a_stopped_training_goes_on_in_the_same_run(datasets, tmp_path, train_co
             os.kill(os.getpid(), signal.SIGTERM)
         return real_score(*images)
 
-    real_score = train_module.squared_error
-    monkeypatch.setattr(train_module, "squared_error", score_and_stop)
+    real_score = validation_module.squared_error
+    monkeypatch.setattr(validation_module, "squared_error", score_and_stop)
     with pytest.raises(SystemExit):
         train(datasets, tmp_path, config)
     files = train(datasets, tmp_path, config)
@@ -77,7 +76,7 @@ def test_a_stopped_training_goes_on_in_the_same_run(datasets, tmp_path, train_co
     assert len(run_files) == 2
     abouts, parts = zip(*map(rows_of, run_files), strict=True)
     assert abouts[0] == {**abouts[1], "settings": abouts[0]["settings"]}
-    assert abouts[0]["name"] == "run-0"
+    assert abouts[0]["name"] == "test-0"
     assert abouts[0]["settings"]["train"]["epochs"] == 3
     assert abouts[0]["settings"]["seed"] == 0
 
@@ -99,7 +98,7 @@ def test_a_stopped_training_goes_on_in_the_same_run(datasets, tmp_path, train_co
 def test_not_all_of_many_structures_are_pictured(datasets, tmp_path, train_config, monkeypatch):
     pictured = []
     monkeypatch.setattr(WandbTracker, "picture", lambda self, epoch, images: pictured.append(list(images)))
-    monkeypatch.setattr(train_module, "MOST_PICTURED", 1)
+    monkeypatch.setattr(validation_module, "MOST_PICTURED", 1)
     train(datasets, tmp_path, train_config)
     assert {len(names) for names in pictured} == {1}
 
@@ -119,4 +118,4 @@ def test_online_without_a_login_is_told_plainly(datasets, tmp_path, train_config
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     online = OFFLINE.model_copy(update={"wandb": "online"})
     with pytest.raises(InputError, match="can't track this training .*run `wandb login`, or set tracking.wandb to"):
-        track(tmp_path / "wandb", online, "run-0", {}, resumes=False)
+        track(tmp_path / "wandb", online, name="run-0", settings={}, resumes=False)

@@ -11,24 +11,24 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from ssp_model.config.schema import ModelConfig
+from ssp_model.config.schema import MultiHeadLastConfig, RepModeConfig
 from ssp_model.errors import InputError
 from ssp_model.models.model_file import load_model, read_info
-from ssp_model.nn.repmode import RepMode
+from ssp_model.nn.methods.repmode import RepMode
 from ssp_model.training import loader as loader_module
+from ssp_model.training.distributed import Placement
 from ssp_model.training.dry_run import describe_training
 from ssp_model.training.scratch import scratch_copy
-from ssp_model.training.train import TrainFiles, train_model
-from tests.helpers import UNTRACKED, WINDOWS
+from tests import helpers
+from tests.helpers import train_files
 
 
-def train(datasets, folder, config, seed=0):
-    outputs = [folder / name for name in ("model.safetensors", "history.csv", "events.jsonl")]
-    files = TrainFiles(datasets["train"], datasets["val"], *outputs, folder / "state", folder / "wandb")
-    train_model(files, ModelConfig(width=2), config, WINDOWS, UNTRACKED, "test", seed)
-    return outputs[:2]
+def train(datasets, folder, config, seed=0, **options):
+    files = train_files(datasets, folder)
+    helpers.train(files, config, seed=seed, **options)
+    return files.model, files.history
 
 
 def test_training_keeps_the_best_model_and_its_history(datasets, tmp_path, train_config):
@@ -58,13 +58,18 @@ def test_diverging_training_stops_plainly(datasets, tmp_path, train_config):
     assert not (tmp_path / "nan/model.safetensors").exists()
 
 
-def test_files_that_are_no_models(tmp_path):
-    (tmp_path / "pickle.safetensors").write_bytes(b"\x80\x04no")
-    with pytest.raises(InputError, match="can't be read as a model"):
-        load_model(tmp_path / "pickle.safetensors")
-    save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="is no model of this project: its format is 'none'"):
-        load_model(tmp_path / "other.safetensors")
+def test_another_method_trains_by_its_settings_alone(datasets, tmp_path, train_config):
+    settings = MultiHeadLastConfig(method="multi_head_last", width=1, kernel=3)
+    model_path, history_path = train(datasets, tmp_path, train_config, model=settings)
+    network, info = load_model(model_path)
+    assert (type(network).__name__, info.method, info.settings) == (
+        "MultiHeadLast",
+        "multi_head_last",
+        {"width": 1, "kernel": 3},
+    )
+    history = pd.read_csv(history_path)
+    assert history.train_mse.iloc[-1] < history.train_mse.iloc[0]
+    assert history[["experiment", "seed"]].drop_duplicates().to_numpy().tolist() == [["test", 0]]
 
 
 @pytest.fixture
@@ -92,7 +97,7 @@ def scratch(tmp_path, monkeypatch) -> Path:
 
 def test_images_in_memory_or_on_scratch_give_the_same_training(datasets, tmp_path, train_config, read_from, scratch):
     weights = [
-        load_file(train(datasets, tmp_path / cache, train_config.model_copy(update={"cache": cache}))[0])
+        load_file(train(datasets, tmp_path / cache, train_config, placement=Placement(cache=cache))[0])
         for cache in ("disk", "memory", "scratch")
     ]
     for other in weights[1:]:
@@ -102,8 +107,9 @@ def test_images_in_memory_or_on_scratch_give_the_same_training(datasets, tmp_pat
 
 
 def test_no_copy_is_left_on_scratch_when_a_training_fails(datasets, tmp_path, train_config, read_from, scratch):
+    diverging = train_config.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(InputError, match="not a finite number"):
-        train(datasets, tmp_path, train_config.model_copy(update={"cache": "scratch", "learning_rate": 1e30}))
+        train(datasets, tmp_path, diverging, placement=Placement(cache="scratch"))
     assert read_from[0].parent == scratch
     assert not list(scratch.iterdir())
 
@@ -113,7 +119,7 @@ def test_images_that_do_not_fit_on_scratch(datasets, tmp_path, train_config, mon
     with pytest.raises(
         InputError, match=r"train.h5 \(0.0 GiB\) can't be copied to .*tmp of .*: 0.0 GiB are free there; let TMPDIR"
     ):
-        train(datasets, tmp_path, train_config.model_copy(update={"cache": "scratch"}))
+        train(datasets, tmp_path, train_config, placement=Placement(cache="scratch"))
 
 
 def test_a_copy_that_a_killed_process_left_goes_with_the_next(tmp_path, scratch):
@@ -135,11 +141,11 @@ def test_a_copy_that_a_killed_process_left_goes_with_the_next(tmp_path, scratch)
 def test_images_that_do_not_fit_in_memory(datasets, tmp_path, train_config, monkeypatch):
     monkeypatch.setattr(loader_module, "free_memory", lambda: 2**10)
     with pytest.raises(InputError, match=r"the images of .*train.h5 take 0.0 GiB, once for each of 1 processes, and"):
-        train(datasets, tmp_path, train_config.model_copy(update={"cache": "memory"}))
+        train(datasets, tmp_path, train_config, placement=Placement(cache="memory"))
 
 
 def test_dry_run_tells_what_it_takes(datasets, train_config):
-    told = describe_training(datasets["train"], ModelConfig(width=2), train_config)
+    told = describe_training(datasets["train"], RepModeConfig(method="repmode", width=2), train_config)
     parameters = sum(parameter.numel() for parameter in RepMode(2, 2).parameters())
     assert told["parameters"] == f"{parameters:,}"
     assert told["steps"] == "6 (2 an epoch of 4 samples, 3 epochs)"

@@ -12,35 +12,27 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from ssp_model.training.training_log import EventLog
 
-from ssp_model.config.schema import ModelConfig, TrackingConfig, TrainConfig
+from ssp_model.config.schema import TrainConfig
 from ssp_model.data.crops import RandomCrops
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
-from ssp_model.training import state as state_module
+from ssp_model.training import checkpoint as checkpoint_module
 from ssp_model.training import train as train_module
-from ssp_model.training.record import EventLog
+from ssp_model.training import validation as validation_module
 from ssp_model.training.stop import sole_user
-from ssp_model.training.train import TrainFiles, train_model
-from tests.helpers import UNTRACKED, WINDOWS
+from ssp_model.training.train import TrainFiles
+from tests.helpers import train, train_files
 
 KILLS = 20
 # times and memory differ from run to run
 MEASURED = ["seconds", "crops_per_s", "peak_memory_mb"]
 
 
-def files_in(folder: Path, datasets) -> TrainFiles:
-    outputs = [folder / name for name in ("model.safetensors", "history.csv", "events.jsonl")]
-    return TrainFiles(datasets["train"], datasets["val"], *outputs, folder / "state", folder / "wandb")
-
-
-def train(files: TrainFiles, config: TrainConfig, tracking: TrackingConfig = UNTRACKED) -> None:
-    train_model(files, ModelConfig(width=1), config, WINDOWS, tracking, "test", seed=0)
-
-
 def train_in_child(files: TrainFiles, config: TrainConfig, save_every_s: float, beats: Connection) -> None:
     """Train, telling the parent of each crop that is read."""
-    train_module.SAVE_EVERY_S = save_every_s
+    checkpoint_module.SAVE_EVERY_S = save_every_s
     read = RandomCrops.__getitem__
 
     def read_and_tell(self, key):
@@ -58,7 +50,7 @@ def config(train_config) -> TrainConfig:
 
 @pytest.fixture
 def uninterrupted(datasets, tmp_path, config) -> TrainFiles:
-    files = files_in(tmp_path / "uninterrupted", datasets)
+    files = train_files(datasets, tmp_path / "uninterrupted")
     train(files, config)
     return files
 
@@ -74,7 +66,7 @@ def assert_same_result(files: TrainFiles, wanted: TrainFiles) -> None:
             event.pop(name, None)
     assert events[0] == events[1]
     # what more training would need is gone
-    assert (files.state / "state.pt").stat().st_size < 20_000
+    assert (files.checkpoint / "checkpoint.pt").stat().st_size < 20_000
 
 
 def test_killed_at_random_moments(datasets, tmp_path, config, uninterrupted):
@@ -83,7 +75,7 @@ def test_killed_at_random_moments(datasets, tmp_path, config, uninterrupted):
     rng = random.Random(0)
     kills, run = 0, 0
     while kills < KILLS:
-        files = files_in(tmp_path / f"run-{run}", datasets)
+        files = train_files(datasets, tmp_path / f"run-{run}")
         run += 1
         while not files.model.exists():
             heard, told = context.Pipe(duplex=False)
@@ -113,7 +105,7 @@ def test_killed_at_random_moments(datasets, tmp_path, config, uninterrupted):
 
 
 def test_interrupted_validation_goes_on(datasets, tmp_path, config, uninterrupted, monkeypatch):
-    files = files_in(tmp_path / "run", datasets)
+    files = train_files(datasets, tmp_path / "run")
     scored = []
 
     def score_and_stop(*images):
@@ -122,8 +114,8 @@ def test_interrupted_validation_goes_on(datasets, tmp_path, config, uninterrupte
             os.kill(os.getpid(), signal.SIGTERM)
         return real_score(*images)
 
-    real_score = train_module.squared_error
-    monkeypatch.setattr(train_module, "squared_error", score_and_stop)
+    real_score = validation_module.squared_error
+    monkeypatch.setattr(validation_module, "squared_error", score_and_stop)
     with pytest.raises(SystemExit) as stopped:
         train(files, config)
     assert stopped.value.code == 128 + signal.SIGTERM
@@ -139,17 +131,17 @@ def stop_early(files: TrainFiles, config: TrainConfig, monkeypatch) -> None:
         return 1.0
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "squared_error", stop)
+        patch.setattr(validation_module, "squared_error", stop)
         with pytest.raises(SystemExit):
             train(files, config)
-    assert (files.state / "state.pt").exists()
+    assert (files.checkpoint / "checkpoint.pt").exists()
 
 
 def test_state_of_another_training_is_refused(datasets, tmp_path, config, monkeypatch):
-    files = files_in(tmp_path / "run", datasets)
+    files = train_files(datasets, tmp_path / "run")
     stop_early(files, config, monkeypatch)
     changed = config.model_copy(update={"learning_rate": 0.5})
-    with pytest.raises(InputError, match=r"differs: train\.learning_rate was 0\.01, is 0\.5\. Restore that, or delete"):
+    with pytest.raises(InputError, match=r"differs: train\.learning_rate was 0\.01, is 0\.5\. Restore these"):
         train(files, changed)
     other_data = TrainFiles(**{**vars(files), "train": datasets["test"]})
     with pytest.raises(InputError, match=r"differs: data\.train was '\w+', is '\w+'"):
@@ -158,23 +150,23 @@ def test_state_of_another_training_is_refused(datasets, tmp_path, config, monkey
 
 def test_state_in_use_is_left_alone(datasets, tmp_path, config, monkeypatch):
     """By a job that has outlived its workflow, on another machine perhaps."""
-    files = files_in(tmp_path / "run", datasets)
+    files = train_files(datasets, tmp_path / "run")
     stop_early(files, config, monkeypatch)
-    before = (files.state / "state.pt").read_bytes()
+    before = (files.checkpoint / "checkpoint.pt").read_bytes()
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     with (
-        sole_user(files.state),
+        sole_user(files.checkpoint),
         pytest.raises(InputError, match=r"in use by a training that still runs, process \d+ on \S+, Slurm job 7; wait"),
     ):
         train(files, config)
-    assert (files.state / "state.pt").read_bytes() == before
+    assert (files.checkpoint / "checkpoint.pt").read_bytes() == before
     train(files, config)
     assert files.model.exists()
 
 
 def test_results_of_a_training_that_has_ended_are_kept(datasets, tmp_path, config, uninterrupted, monkeypatch):
     """Its workflow was killed meanwhile, and the next one deletes the results that it did not wait for."""
-    files = files_in(tmp_path / "run", datasets)
+    files = train_files(datasets, tmp_path / "run")
     train(files, config)
     wanted = files.model.read_bytes()
     for path in (files.model, files.history, files.events):
@@ -201,9 +193,9 @@ def test_results_of_a_training_that_has_ended_are_kept(datasets, tmp_path, confi
 
 
 def test_full_disk_leaves_the_last_state(datasets, tmp_path, config, uninterrupted, monkeypatch):
-    files = files_in(tmp_path / "run", datasets)
+    files = train_files(datasets, tmp_path / "run")
     stop_early(files, config, monkeypatch)
-    before = (files.state / "state.pt").read_bytes()
+    before = (files.checkpoint / "checkpoint.pt").read_bytes()
     real_save = torch.save
 
     def save_on_full_disk(content, path):
@@ -211,12 +203,12 @@ def test_full_disk_leaves_the_last_state(datasets, tmp_path, config, uninterrupt
             file.write(b"part of it")
             full.write(b"no room")
 
-    monkeypatch.setattr(state_module.torch, "save", save_on_full_disk)
+    monkeypatch.setattr(checkpoint_module.torch, "save", save_on_full_disk)
     with pytest.raises(InputError, match="No space left on device.*free some space there and run again"):
         train(files, config)
-    assert (files.state / "state.pt").read_bytes() == before
-    assert not [path for path in files.state.iterdir() if "part" in path.name]
-    monkeypatch.setattr(state_module.torch, "save", real_save)
+    assert (files.checkpoint / "checkpoint.pt").read_bytes() == before
+    assert not [path for path in files.checkpoint.iterdir() if "part" in path.name]
+    monkeypatch.setattr(checkpoint_module.torch, "save", real_save)
     train(files, config)
     assert_same_result(files, uninterrupted)
 
@@ -237,7 +229,7 @@ def test_replacing_never_shows_a_part(tmp_path):
 
 
 def test_full_disk_while_keeping_the_best_model(datasets, tmp_path, config, monkeypatch):
-    files = files_in(tmp_path / "run", datasets)
+    files = train_files(datasets, tmp_path / "run")
 
     def save_on_full_disk(*arguments):
         with Path("/dev/full").open("wb", buffering=0) as full:
@@ -250,7 +242,7 @@ def test_full_disk_while_keeping_the_best_model(datasets, tmp_path, config, monk
 
 
 def test_options(datasets, tmp_path, config):
-    files = files_in(tmp_path / "run", datasets)
+    files = train_files(datasets, tmp_path / "run")
     # nothing gets better at a learning rate of next to nothing, with weights averaged over ages
     still = config.model_copy(
         update={"learning_rate": 1e-30, "early_stopping": 2, "keep_every": 2, "validate_every": 1}
@@ -258,22 +250,20 @@ def test_options(datasets, tmp_path, config):
     train(files, still)
     history = pd.read_csv(files.history)
     assert len(history) < 8
-    assert sorted(path.name for path in files.state.glob("epoch-*")) == [
+    assert sorted(path.name for path in files.checkpoint.glob("epoch-*")) == [
         f"epoch-{epoch:04d}.safetensors" for epoch in range(2, len(history) + 1, 2)
     ]
 
 
 def test_event_log_is_cut_back_cleanly(tmp_path):
-    log = EventLog(tmp_path / "events.jsonl")
-    log.start(0)
+    log = EventLog(tmp_path / "events.jsonl", 0)
     log.write({"step": 1})
     kept = log.flush()
     log.write({"step": 2})
     log.close()
     for _ in range(2):
         # taken up, and stopped again before anything is written
-        log = EventLog(tmp_path / "events.jsonl")
-        log.start(kept)
+        log = EventLog(tmp_path / "events.jsonl", kept)
         assert log.flush() == kept
         log.close()
     assert (tmp_path / "events.jsonl").read_text() == '{"step": 1}\n'

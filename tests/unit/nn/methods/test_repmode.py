@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from ssp_model.models.authors import rename, state_dict_from_published
-from ssp_model.nn.mode_conv import MoDEConv3d, TaskGroups, convolve, reach
-from ssp_model.nn.repmode import MoDEBlock, RepMode
+from ssp_model.nn.conv import convolve
+from ssp_model.nn.methods.repmode import MoDEBlock, RepMode
+from ssp_model.nn.mode_conv import MoDEConv3d, TaskGroups, reach
 
 RELATIVE = 1e-5
 
@@ -31,7 +32,7 @@ def parameters(vectors: dict[str, np.ndarray], prefix: str) -> dict[str, torch.T
 @pytest.fixture
 def block_and_vectors(golden):
     vectors = golden("mode_conv.npz")
-    block = MoDEBlock(tasks=3, in_channels=2, out_channels=4)
+    block = MoDEBlock(num_tasks=3, in_channels=2, out_channels=4)
     # the vectors hold one convolution: give its parameters the name of the first of a level
     published = {f"bottle_block.conv1.{name}": v for name, v in parameters(vectors, "param/").items()}
     state = state_dict_from_published(published)
@@ -87,7 +88,7 @@ def test_mode_conv_evaluation(block_and_vectors, task):
 @pytest.fixture
 def network_and_vectors(golden):
     vectors = golden("repmode_tiny.npz")
-    network = RepMode(tasks=3, width=2)
+    network = RepMode(num_tasks=3, width=2)
     network.load_state_dict(state_dict_from_published(parameters(vectors, "param/")))
     return network, vectors
 
@@ -152,7 +153,7 @@ def test_network_five_adam_steps(network_and_vectors, dtype, relative):
 
 def test_published_size():
     with torch.device("meta"):
-        network = RepMode(tasks=12)
+        network = RepMode(num_tasks=12)
     assert sum(parameter.numel() for parameter in network.parameters()) == 123_877_633
 
 
@@ -175,7 +176,7 @@ def test_bf16_gradients_follow_float32(planes):
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
 def test_merging_gradients(reached, layout):
     torch.manual_seed(0)
-    conv = MoDEConv3d(tasks=2, in_channels=2, out_channels=2).double().to(memory_format=layout)
+    conv = MoDEConv3d(num_tasks=2, in_channels=2, out_channels=2).double().to(memory_format=layout)
     inputs = [conv.gate.weight, *conv.experts.values()]
 
     def kernels(*_: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -187,7 +188,7 @@ def test_merging_gradients(reached, layout):
 @pytest.mark.parametrize("shape", [(1, 4, 4), (2, 5, 3), (3, 1, 6), (8, 8, 8)])
 def test_kernels_leave_out_what_meets_padding_only(shape):
     torch.manual_seed(0)
-    conv = MoDEConv3d(tasks=2, in_channels=3, out_channels=4).double()
+    conv = MoDEConv3d(num_tasks=2, in_channels=3, out_channels=4).double()
     x = torch.randn(2, 3, *shape, dtype=torch.float64)
     whole = conv.kernels(torch.tensor([0, 1]), torch.float64)
     expected = torch.cat([F.conv3d(x[i : i + 1], whole[i], padding=2) for i in range(2)])

@@ -1,0 +1,78 @@
+"""What every method promises: mixed batches, its plain network for one task, gradients, what can be drawn."""
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from ssp_model.models.model_file import make_network
+from ssp_model.nn.method import Method
+from ssp_model.nn.methods import METHODS
+
+SETTINGS = [("repmode", {}), ("multi_head_last", {"kernel": 5}), ("multi_head_last", {"kernel": 3})]
+every_method = pytest.mark.parametrize(("method", "own"), SETTINGS)
+
+
+def random_network(method: str, num_tasks: int, seed: int, **own: int) -> Method:
+    """A network with random weights and, as after training, random statistics in its batch norms."""
+    torch.manual_seed(seed)
+    network = make_network(method, num_tasks, own)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            nn.init.normal_(module.running_mean, std=0.3)
+            nn.init.uniform_(module.running_var, 0.3, 3)
+            nn.init.normal_(module.weight, 1, 0.3)
+            nn.init.normal_(module.bias, std=0.3)
+    return network.eval()
+
+
+def test_every_method_is_tested():
+    assert {method for method, _ in SETTINGS} == set(METHODS)
+
+
+@every_method
+@settings(max_examples=10, deadline=None)
+@given(num_tasks=st.integers(1, 4), width=st.integers(1, 4), seed=st.integers(0, 2**16), data=st.data())
+@torch.no_grad()
+def test_specialised_network_is_the_network(method, own, num_tasks, width, seed, data):
+    network = random_network(method, num_tasks, seed, width=width, **own)
+    task = data.draw(st.integers(0, num_tasks - 1))
+    x = torch.randn(2, 1, 16, 32, 16)
+    wanted = network(x, torch.full((2,), task))
+    # a network that is all but dead says nothing: what little comes out is what large terms leave of each other
+    assume(wanted.norm() > 0.1)
+    assert (network.specialise(task)(x) - wanted).norm() <= 1e-5 * wanted.norm()
+
+
+@every_method
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**16), tasks=st.lists(st.integers(0, 2), min_size=2, max_size=4))
+@torch.no_grad()
+def test_a_sample_depends_on_no_other_samples_task(method, own, seed, tasks):
+    network = random_network(method, 3, seed, width=2, **own)
+    x = torch.randn(len(tasks), 1, 16, 16, 32)
+    together = network(x, torch.tensor(tasks))
+    assume(together.norm() > 0.1)
+    for number, task in enumerate(tasks):
+        alone = network(x[number : number + 1], torch.tensor([task]))
+        assert (together[number] - alone[0]).norm() <= 1e-5 * together.norm()
+
+
+@every_method
+def test_every_parameter_learns_from_all_tasks(method, own):
+    torch.manual_seed(0)
+    network = make_network(method, 3, {"width": 2, **own})
+    network(torch.randn(3, 1, 16, 32, 32), torch.tensor([0, 1, 2])).square().mean().backward()
+    assert [name for name, parameter in network.named_parameters() if not parameter.grad.any()] == []
+
+
+def test_what_a_report_may_draw():
+    gates = make_network("repmode", 3, {"width": 1}).inspect()["gates"]
+    assert gates["experts"] == ("conv5", "conv3", "conv1", "pool3", "pool5")
+    assert list(gates["weights"])[:2] == ["encoder 1, conv 1", "encoder 1, conv 2"]
+    assert list(gates["weights"])[-2:] == ["decoder 1, conv 2", "head"]
+    for weights in gates["weights"].values():
+        assert weights.shape == (3, 5)
+        assert weights.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert make_network("multi_head_last", 3, {"width": 1}).inspect() == {}
