@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from ssp_model.training.training_log import EventLog
 
 from ssp_model.config.schema import TrainConfig
 from ssp_model.data.crops import RandomCrops
@@ -23,6 +22,7 @@ from ssp_model.training import train as train_module
 from ssp_model.training import validation as validation_module
 from ssp_model.training.stop import sole_user
 from ssp_model.training.train import TrainFiles
+from ssp_model.training.training_log import EventLog
 from tests.helpers import train, train_files
 
 KILLS = 20
@@ -146,6 +146,18 @@ def test_state_of_another_training_is_refused(datasets, tmp_path, config, monkey
     other_data = TrainFiles(**{**vars(files), "train": datasets["test"]})
     with pytest.raises(InputError, match=r"differs: data\.train was '\w+', is '\w+'"):
         train(other_data, config)
+
+
+def test_unfinished_training_of_the_first_version_is_refused(datasets, tmp_path, config):
+    """Its state had other names; a finished one is no hindrance."""
+    files = train_files(datasets, tmp_path / "run")
+    files.checkpoint.mkdir(parents=True)
+    torch.save({"identity": "{}", "learner": {}, "progress": {}}, files.checkpoint / "state.pt")
+    with pytest.raises(InputError, match=r"state\.pt belongs to an unfinished training that ssp_model 0\.1\.0 began"):
+        train(files, config)
+    torch.save({"identity": "{}", "progress": {}, "code": ""}, files.checkpoint / "state.pt")
+    train(files, config)
+    assert files.model.exists()
 
 
 def test_state_in_use_is_left_alone(datasets, tmp_path, config, monkeypatch):

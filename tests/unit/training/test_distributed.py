@@ -1,5 +1,6 @@
 """Two real processes train as one does."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -152,3 +153,15 @@ def test_several_machines_need_something_that_starts_processes_there(started, mo
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     start_processes(Placement(nodes=2))
     assert started == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"cache": "ram"}, "The resource cache of train_model is 'ram'; give one of disk, scratch, memory."),
+        ({"devices": 0}, "The resources tasks_per_node and nodes of train_model are 0 and 1; give 1 or more."),
+    ],
+)
+def test_wrong_placements_are_told_plainly(wrong, sentence):
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        Placement(**wrong)
