@@ -40,6 +40,14 @@ def test_progress_is_a_plain_line_now_and_then(job_log, monkeypatch):
     assert "convert tom20: 2 of 4 images" in lines[1]
 
 
+def test_progress_is_a_bar_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(log.logger, "handlers", [])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with log.progress("convert tom20", 4, "images") as advance:
+        advance(4)
+    assert "4/4 images" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["SLURM_PROCID", "RANK", "LOCAL_RANK"])
 def test_only_the_first_process_writes_the_log(job_log, monkeypatch, name):
     monkeypatch.setenv(name, "1")
