@@ -215,33 +215,19 @@ def test_wrong_checksum_and_quota_too_large_are_told_plainly(simulated, tmp_path
     assert not list((tmp_path / "results").rglob("*part*"))
 
 
-REAL_MINI = PROJECT / "tests/e2e/real_mini.yaml"
+REAL_MINI = yaml.safe_load((PROJECT / "tests/e2e/real_mini.yaml").read_text())
 
 
-@pytest.fixture(params=["http", "path"])
-def real_mini(request, shared_data):
-    """The overlay of the real transmitted-light images, with the archives served, and as plain paths."""
-    folder = shared_data / "real-mini"
-    config = yaml.safe_load(REAL_MINI.read_text())
-    if request.param == "path":
-        yield config | {
-            "collection": {
-                "archives": f"{folder}/{{structure}}.tar.gz",
-                "lists": f"{folder}/manifests/{{structure}}.csv",
-            }
-        }
-        return
-    with FileServer(folder) as server:
-        yield config | {
-            "collection": {
-                "archives": server.url("") + "{structure}.tar.gz",
-                "lists": server.url("") + "manifests/{structure}.csv",
-            }
-        }
+def collection_in(place: str) -> dict[str, dict[str, str]]:
+    """The real archives and lists, in a folder or at an address."""
+    return {
+        "collection": {"archives": f"{place}/{{structure}}.tar.gz", "lists": f"{place}/manifests/{{structure}}.csv"}
+    }
 
 
-def test_real_images(real_mini, tmp_path):
-    stopped = snakemake(tmp_path, real_mini, "convert")
+def convert_real_images(folder: Path, config: dict) -> None:
+    """Convert the images; three of them are unusable, so the workflow stops."""
+    stopped = snakemake(folder, config, "convert")
     assert stopped.returncode == 1
     assert "2 images of alpha_tubulin" in stopped.said
     for tile in (
@@ -251,9 +237,19 @@ def test_real_images(real_mini, tmp_path):
     ):
         assert f"data/{tile}.czi channel 2 (SEG_DNA) is constant" in stopped.said
     assert "Traceback" not in stopped.said
-    assert not list((tmp_path / "results").rglob("*.checked"))
+    assert not list((folder / "results").rglob("*.checked"))
 
-    skip = real_mini | {"preprocess": real_mini["preprocess"] | {"on_bad_image": "skip"}}
+
+def test_real_images_over_http(shared_data, tmp_path):
+    with FileServer(shared_data / "real-mini") as server:
+        convert_real_images(tmp_path, REAL_MINI | collection_in(server.url("").rstrip("/")))
+
+
+def test_real_images(shared_data, tmp_path):
+    config = REAL_MINI | collection_in(f"{shared_data}/real-mini")
+    convert_real_images(tmp_path, config)
+
+    skip = config | {"preprocess": config["preprocess"] | {"on_bad_image": "skip"}}
     ran = snakemake(tmp_path, skip)
     assert ran.returncode == 0, ran.said
     assert "Convert the images" not in ran.said
