@@ -1,4 +1,4 @@
-"""The whole workflow on tiny data, over a real web server on loopback."""
+"""The whole workflow on tiny data, from a local web server."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def test_broken_download_was_resumed_and_raw_images_are_gone(finished):
 
 
 def test_one_raw_archive_at_a_time(simulated, tmp_path):
-    """Whatever room there is: both stages would fit beside each other."""
+    """Even with cores for several."""
     config = tiny(f"{simulated}/{{structure}}.tar.gz", f"{simulated}/lists/{{structure}}.csv")
     said = snakemake(tmp_path, config, "convert", "--cores", "16").said
     events = re.findall(r"Get the raw images|Removing temporary output results/raw", said)
@@ -132,7 +132,7 @@ def test_another_model_on_other_images_is_evaluated_without_training(finished, t
     )
     pd.testing.assert_frame_equal(here, there)
     assert (tmp_path / "results/report/elsewhere/seed-0/viewers/tom20.html").exists()
-    # which images the dataset's maker left out can't be known
+    # which images were left out of a dataset from elsewhere is not known
     assert "every listed image could be used" not in (tmp_path / "results/report/overview.html").read_text()
 
 
@@ -141,7 +141,7 @@ def test_compare_shows_all_runs_and_makes_none_again(finished):
     other = config | {"experiment": "other", "train": config["train"] | {"learning_rate": 0.5}}
     scores = folder / "results/evaluation"
     shutil.copytree(scores / "tiny", scores / "other")
-    # with either's configuration, the other's scores are taken as they are
+    # with the config of one, the scores of the other are only read
     for changed in (config, other):
         plan = snakemake(folder, changed, "compare", "-n").said
         counts = dict(re.findall(r"^(\w+) +(\d+)$", plan.rpartition("Job stats:")[2], re.MULTILINE))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from typer._click import Context
+import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -22,11 +22,12 @@ def help_of(*command: str) -> str:
     return shown.output
 
 
-def parse(line: str) -> Context:
+def parse(line: str) -> typer.Context:
     """Parse a line as the command does, without running it."""
     program, name, *arguments = shlex.split(line)
     assert program == "ssp"
-    return SSP.commands[name].make_context(name, arguments, parent=Context(SSP))
+    context = SSP.make_context(program, [name, *arguments])
+    return SSP.commands[name].make_context(name, arguments, parent=context)
 
 
 def test_help_fits_a_screen_and_shows_commands_in_their_order():
