@@ -1,14 +1,14 @@
-# make install   set up alone, as the others do first
-# make demo      set up, run the whole pipeline on the embedded collection, write a report
-# make test      set up, run the tests
-# make lint      set up, run the checks of style and types
+# make install   set up; the others do this first
+# make demo      run the whole workflow on a simulated collection, and write a report
+# make test      run the tests
+# make lint      check style and types
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 DEMO := results/demo
 REPORT := $(DEMO)/report.html
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-unit test-e2e test-slurm lint clean
 .DEFAULT_GOAL := demo
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -28,8 +28,20 @@ demo: $(INSTALLED)
 	fi
 	@echo "The report: $(REPORT)"
 
+# Three sessions side by side, as many tests wait for a scheduler or a server. Threads that spin while they wait for each
+# other would take the cores from the other sessions, which is many times slower: so one thread, and passive waiting.
+# A session shows its output when it ends. A single test: .venv/bin/pytest tests/unit/test_log.py
 test: $(INSTALLED)
-	$(BIN)/pytest
+	@$(MAKE) --no-print-directory --jobs --keep-going test-unit test-e2e test-slurm
+
+test-unit: TESTS := --ignore=tests/e2e
+test-e2e: TESTS := tests/e2e --ignore=tests/e2e/test_slurm.py
+test-slurm: TESTS := tests/e2e/test_slurm.py
+test-unit test-e2e test-slurm: $(INSTALLED)
+	@mkdir -p results/tests
+	@echo "$@: started, to be followed in results/tests/$@.log"
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest -rs --durations=5 $(TESTS) > results/tests/$@.log 2>&1; status=$$?; \
+		cat results/tests/$@.log; exit $$status
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
@@ -39,4 +51,4 @@ lint: $(INSTALLED)
 	$(BIN)/snakemake --lint
 
 clean:
-	rm -rf .venv results/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv results/demo results/tests .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,23 +1,26 @@
-"""Writing files so that nothing half-written is ever taken for whole."""
+"""Write files whole or not at all."""
 
 import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; it takes the final name only if the block ends well.
+    """Yield a temporary path beside `path`, and rename it to `path` if the block succeeds.
 
-    What a killed process left under the temporary name is removed; two processes must not write one file.
+    Files that a killed process left at the temporary path are removed first. Two processes must not write the same
+    path at once.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # the suffix stays last: image writers choose the format by it
+    # image writers choose the format by the suffix, so it stays last
     temporary = path.with_name(f".part.{path.name}")
     _remove(temporary)
     try:
@@ -34,13 +37,13 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a CSV file without row numbers."""
+def write_table(table: "pd.DataFrame", path: str | Path) -> None:
+    """Write a table as a CSV file, without row numbers."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
 
 
 def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """Return the SHA-256 checksum of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,29 +1,27 @@
-"""Logging and progress: plain lines in a job's log, a bar on a person's terminal."""
+"""Log and progress: plain lines in a job's log, a bar on a terminal."""
 
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ssp_model.errors import InputError
 
 logger = logging.getLogger("ssp_model")
 
 LINE_EVERY_S = 15.0
-"""A log gets at most one progress line in this many seconds."""
+"""Least time between two progress lines in a log."""
 
 
 def log_to(path: str | Path) -> None:
-    """Send a workflow job's log to `path` and, shortened to the job's name, to stderr.
+    """Send a job's log to the file `path` and to stderr, where each line starts with the job's name.
 
-    An `InputError` that ends the job is written as its sentence; any other error with its traceback.
+    An `InputError` that ends the job is logged as its sentence, any other error with its traceback. If several
+    processes share the job, only the first writes the file.
     """
     if process_rank() > 0:
         log_to_terminal()
@@ -42,21 +40,21 @@ def log_to(path: str | Path) -> None:
 
 
 def log_to_terminal() -> None:
-    """Send the log to stderr, for the command line."""
+    """Send the log to stderr, as the `ssp` command does."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.handlers = [handler]
-    # the first of several processes speaks for all
+    # if several processes share the work, only the first reports it
     logger.setLevel(logging.INFO if process_rank() == 0 else logging.ERROR)
 
 
 def process_rank() -> int:
-    """Which of the processes of one training this is, as its launcher says."""
+    """Return the number of this process among those of one training, as the launcher set it; 0 for the first."""
     return max(int(os.environ.get(name) or 0) for name in ("SLURM_PROCID", "RANK", "LOCAL_RANK"))
 
 
 def _job_name(path: Path) -> str:
-    """`results/logs/convert/tom20.log` is the log of the job `convert/tom20`."""
+    """Return the job's name: `convert/tom20` for the log `results/logs/convert/tom20.log`."""
     parts = path.with_suffix("").parts
     return "/".join(parts[parts.index("logs") + 1 :]) if "logs" in parts else path.stem
 
@@ -68,22 +66,40 @@ def _log_exception(kind: type[BaseException], error: BaseException, trace: Trace
         logger.error("%s", error, exc_info=(kind, error, trace))
 
 
-@contextmanager
-def progress(description: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
-    """Show the progress of long work; yields a function that adds to the amount done.
+def progress(description: str, total: float, unit: str) -> AbstractContextManager[Callable[[float], None]]:
+    """Show the progress of long work, with the time left.
 
-    On a terminal that is a bar with the time left; in a log, a plain line every `LINE_EVERY_S` seconds.
+    A terminal gets a bar, a log a line every `LINE_EVERY_S` seconds.
+
+    Returns
+    -------
+    context manager
+        Gives a function that adds to the amount done so far, in `unit`.
     """
-    if sys.stderr.isatty() and not _logs_to_file():
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        )
-        with Progress(*columns, TextColumn(unit), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-            task = bar.add_task(description, total=total)
-            yield lambda amount: bar.advance(task, amount)
-        return
+    on_terminal = sys.stderr.isatty() and not any(isinstance(h, logging.FileHandler) for h in logger.handlers)
+    return _bar(description, total, unit) if on_terminal else _lines(description, total, unit)
+
+
+@contextmanager
+def _bar(description: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
+    # jobs and most commands draw no bar: they are spared the import
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda amount: bar.advance(task, amount)
+
+
+@contextmanager
+def _lines(description: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
     done, started = 0.0, time.monotonic()
     last_line = started
 
@@ -92,26 +108,15 @@ def progress(description: str, total: float, unit: str) -> Iterator[Callable[[fl
         done += amount
         now = time.monotonic()
         if now - last_line >= LINE_EVERY_S and done:
-            left_s = (now - started) * (total - done) / done
-            logger.info(
-                "%s: %s of %s %s, %s left",
-                description,
-                f"{done:,.0f}",
-                f"{total:,.0f}",
-                unit,
-                duration(left_s),
-            )
+            left = duration((now - started) * (total - done) / done)
+            logger.info("%s: %s of %s %s, %s left", description, f"{done:,.0f}", f"{total:,.0f}", unit, left)
             last_line = now
 
     yield advance
 
 
-def _logs_to_file() -> bool:
-    return any(isinstance(handler, logging.FileHandler) for handler in logger.handlers)
-
-
 def duration(seconds: float) -> str:
-    """A duration as a person says it: `42 s`, `3 min 20 s`, `5 h 02 min`."""
+    """Format a duration for people: `42 s`, `3 min 20 s`, `5 h 02 min`."""
     seconds = max(0, round(seconds))
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)

@@ -1,1 +1,1 @@
-"""Where raw images come from: archives and image lists, fetched and checked."""
+"""The image collection: fetch image lists and archives, check them, unpack them."""

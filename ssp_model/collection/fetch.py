@@ -1,13 +1,12 @@
-"""Get one file from where it is kept: a download that resumes, or a link to a path.
+"""Fetch one file: download it, resuming if the transfer breaks, or link to it if it is on this machine.
 
-- A download grows in `<target>.part`; `<target>.part.json` names the version of the file it is a part of.
-  A later attempt, or a later call, asks for the missing bytes of that version and otherwise starts anew.
-- Bytes are written as they arrive, so a broken transfer keeps all it had received.
-- The target's name appears only when the file is whole and checked.
+- A download grows in `<target>.part`. A sidecar, `<target>.part.json`, names the version of the remote file.
+  A later attempt, or a later call, asks for the missing bytes of that version. If the version changed, it starts again.
+- Bytes are written as they arrive, so a broken transfer loses none of them.
+- The target appears only when the file is whole and checked.
 """
 
 import errno
-import hashlib
 import json
 import os
 import random
@@ -22,17 +21,19 @@ import requests
 import urllib3
 
 from ssp_model.errors import InputError
+from ssp_model.files import sha256_of
 from ssp_model.log import logger, progress
 
 TIMEOUT_S = (30.0, 60.0)
-"""Longest wait for a connection, and for the next bytes on it."""
+"""Longest wait for a connection, and for the next bytes."""
 
 MAX_WAIT_S = 120.0
-"""Longest pause between two attempts, whatever the server's Retry-After says."""
+"""Longest pause between two attempts, even if the server's Retry-After asks for more."""
 
 CHUNK = 1 << 18
+"""Most bytes to read at once."""
 
-_COMPARE = "check that this is the file you want and that what you expect of it is right"
+_COMPARE = "check the address, and the size and checksum that you expect"
 
 
 def fetch(
@@ -45,62 +46,68 @@ def fetch(
     attempts: int = 6,
     wait_s: float = 1.0,
 ) -> None:
-    """Make `target` the file at `source`: an `https://`, `http://` or `file://` address, or a path.
+    """Fetch the file at `source` to the path `target`.
 
-    A download resumes after a break, within a call and across calls. A local file is not copied: the target
-    becomes a symbolic link to it, unless `link` is False.
+    A broken download resumes, within a call and in later calls. A file of this machine is not copied: the target
+    becomes a symbolic link to it.
 
     Parameters
     ----------
-    sha256, size
-        Checksum (hexadecimal) and number of bytes the file has to have.
+    source
+        An `https://`, `http://` or `file://` address, or a path.
+    sha256
+        Checksum that the file must have, in hexadecimal.
+    size
+        Number of bytes that the file must have.
+    link
+        If False, copy a file of this machine instead of linking to it.
     attempts
-        Give up after this many failures in a row without progress.
+        Number of failures in a row, without progress between them, after which to give up.
     wait_s
-        Pause after the first failure, doubled after each further one; 0 for no pauses at all.
+        Pause after the first failure. Each further failure doubles it; 0 makes no pause at all.
 
     Raises
     ------
     InputError
-        The file can't be had or is not the one wanted; a `.part` file worth resuming is kept.
+        The file could not be fetched, or its size or checksum is wrong. A `.part` file that can be resumed is kept.
     """
     scheme = source.partition("://")[0].lower() if "://" in source else "file"
     if scheme not in ("https", "http", "file"):
         raise InputError(f"{source}: {scheme}:// is not supported; use https://, http://, file:// or a path.")
     try:
         if target.is_dir():
-            raise InputError(f"{target}: is a folder, wanted the name of a file; move it away.")
+            raise InputError(f"{target} is a folder, but a file is to be written there; move the folder away.")
         target.parent.mkdir(parents=True, exist_ok=True)
         if scheme == "file":
-            _take(_local_path(source), target, size, sha256, link)
+            _take(_local_path(source), target, size, sha256, link=link)
         else:
             _Download(source, target, size, sha256).run(attempts, wait_s)
     except OSError as error:
-        place = error.filename or target
-        raise InputError(f"{place}: {error.strerror or error}; check this path and its disk.") from error
+        path = error.filename or target
+        raise InputError(f"{path}: {error.strerror or error}; check this path and its disk.") from error
 
 
 def _local_path(source: str) -> Path:
-    """Absolute path of a `file://` address, percent-decoded, or of a plain path."""
+    """Return the absolute path of a `file://` address (percent-decoded) or of a plain path."""
     _, is_address, place = source.partition("://")
     try:
         path = Path(unquote(place).removeprefix("localhost") if is_address else source).expanduser()
     except RuntimeError as error:
-        raise InputError(f"{source}: there is no such home folder; write the path in full.") from error
+        raise InputError(f"{source}: there is no such home folder; write the whole path.") from error
     if is_address and not path.is_absolute():
-        raise InputError(f"{source}: wanted an absolute path; write file:///folder/file or a plain path.")
+        raise InputError(f"{source} is not an absolute path; write file:///folder/file or a plain path.")
     return path.absolute()
 
 
-def _take(path: Path, target: Path, size: int | None, sha256: str | None, link: bool) -> None:
-    """Check the file at `path` and replace `target` by a symbolic link to it, or by a copy."""
+def _take(path: Path, target: Path, size: int | None, sha256: str | None, *, link: bool) -> None:
+    """Check a file of this machine, and make `target` a symbolic link to it, or a copy."""
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist or is not a file"
-        raise InputError(f"{path}: {found}, wanted a file; check the path.")
+        found = "is a folder, not a file" if path.is_dir() else "does not exist or is not a file"
+        raise InputError(f"{path} {found}; check the path.")
     if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: you may not read it; check its permissions.")
+        raise InputError(f"{path} may not be read by you; check its permissions.")
     if path.resolve() == target.parent.resolve() / target.name:
-        raise InputError(f"{path}: is the target itself; keep the source elsewhere.")
+        raise InputError(f"{path} is both the source and the target; keep the source elsewhere.")
     _check(path, str(path), size, sha256)
     temporary = target.with_name(target.name + ".link")
     temporary.unlink(missing_ok=True)
@@ -114,17 +121,16 @@ def _take(path: Path, target: Path, size: int | None, sha256: str | None, link: 
 def _check(path: Path, source: str, size: int | None, sha256: str | None) -> None:
     found = path.stat().st_size
     if size is not None and found != size:
-        raise InputError(f"{source}: has {found} bytes, wanted {size}; {_COMPARE}.")
+        raise InputError(f"{source} has {found} bytes, not {size}; {_COMPARE}.")
     if sha256 is not None:
-        logger.info("%s: computing the checksum", path.name)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        logger.info("checking the checksum of %s", path.name)
+        digest = sha256_of(path)
         if digest != sha256.lower():
-            raise InputError(f"{source}: has SHA-256 {digest}, wanted {sha256}; {_COMPARE}.")
+            raise InputError(f"{source} has SHA-256 {digest}, not {sha256}; {_COMPARE}.")
 
 
 class _TransferError(Exception):
-    """A transfer failed in a way that may pass."""
+    """A failure of a transfer that may be gone at the next attempt."""
 
     def __init__(self, reason: str, retry_after_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -135,7 +141,7 @@ _PASSING = (_TransferError, requests.ConnectionError, requests.Timeout, urllib3.
 
 
 class _Version(NamedTuple):
-    """What tells one version of a remote file from another, as far as its server says."""
+    """The version of a remote file, as far as its server tells it."""
 
     url: str
     etag: str | None
@@ -144,7 +150,7 @@ class _Version(NamedTuple):
 
 
 class _Download:
-    """The download of one file: the part, the sidecar that names its version, and how far it came."""
+    """The download of one file: its part file, the sidecar that names the version, and its progress."""
 
     def __init__(self, url: str, target: Path, size: int | None, sha256: str | None) -> None:
         self.url, self.target, self.size, self.sha256 = url, target, size, sha256
@@ -153,7 +159,7 @@ class _Download:
         self.furthest = 0
 
     def run(self, attempts: int, wait_s: float) -> None:
-        """Transfer until the part is whole, then check it and give it the target's name."""
+        """Transfer until the part is whole, check it, and rename it to the target."""
         failures, furthest = 0, 0
         with requests.Session() as session:
             while True:
@@ -161,7 +167,7 @@ class _Download:
                     total = self._transfer(session)
                     break
                 except _PASSING as error:
-                    # A server that ignores ranges and always breaks off brings bytes, but no progress.
+                    # a server that ignores ranges and always breaks off sends bytes, but makes no progress
                     failures = 1 if self.furthest > furthest else failures + 1
                     furthest = self.furthest
                     _pause(self.url, error, failures, attempts, wait_s)
@@ -178,7 +184,7 @@ class _Download:
         self.sidecar.unlink(missing_ok=True)
 
     def _transfer(self, session: requests.Session) -> int | None:
-        """Make one request and take in what it brings; returns the whole file's size, where known."""
+        """Make one request, and receive its answer. Return the size of the whole file, if known."""
         known = self._begun()
         have = self.part.stat().st_size if known else 0
         headers = {"Accept-Encoding": "identity"} | (_range_headers(known, have) if known and have else {})
@@ -187,10 +193,10 @@ class _Download:
             if status == 200:
                 decode = _needs_decoding(self.url, response)
                 self._begin(None if decode else found)
-                return self._receive(response, 0, None if decode else found.total, decode)
+                return self._receive(response, 0, None if decode else found.total, decode=decode)
             if not (known and have and status in (206, 416)):
                 raise _refusal(self.url, response)
-            # An answer to a range may leave out what a whole answer says of the version.
+            # the answer to a range may say less of the version than the answer to a whole request
             same = all(None in pair or len(set(pair)) == 1 for pair in zip(known, found, strict=True))
             total = known.total if found.total is None else found.total
             if same and status == 416 and have == total:
@@ -200,16 +206,18 @@ class _Download:
         self._discard()
         return self._transfer(session)
 
-    def _receive(self, response: requests.Response, have: int, total: int | None, decode: bool = False) -> int | None:
-        """Append what the response brings to the part."""
+    def _receive(
+        self, response: requests.Response, have: int, total: int | None, *, decode: bool = False
+    ) -> int | None:
+        """Append the content of a response to the part, which has `have` of `total` bytes. Return `total`."""
         if self.size is not None and total not in (None, self.size):
-            raise InputError(f"{self.url}: has {total} bytes, wanted {self.size}; {_COMPARE}.")
+            raise InputError(f"{self.url} has {total} bytes, not {self.size}; {_COMPARE}.")
         expected = self.size if total is None else total
         left_mb = ((expected or have) - have) / 1e6
-        what = f"{self.target.name} from {have / 1e6:,.0f} MB on" if have else self.target.name
+        what = f"{self.target.name} (resumed at {have / 1e6:,.0f} MB)" if have else self.target.name
         try:
             with self.part.open("ab") as file, progress(what, left_mb, "MB") as advance:
-                # read1 gives what has arrived; read would lose up to a chunk when the connection breaks.
+                # read1 returns what has arrived; read would lose up to a chunk when the connection breaks
                 while data := response.raw.read1(CHUNK, decode_content=decode):
                     file.write(data)
                     advance(len(data) / 1e6)
@@ -226,20 +234,20 @@ class _Download:
 
     def _disk_full(self, expected: int | None) -> str:
         need = f"{(expected - self.part.stat().st_size) / 1e6:,.1f} MB more" if expected else "more space"
-        return f"{self.part}: the disk is full, wanted {need}; free some and run again, it resumes."
+        return f"{self.part}: the disk is full and {need} is needed; free some space and run again to resume."
 
     def _begun(self) -> _Version | None:
-        """Version of the part, if there is one that can be resumed."""
+        """Return the version of the part, or None if there is no part that can be resumed."""
         try:
             version = _Version(*json.loads(self.sidecar.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
-        # A server that names no version may change the file unseen: then only a checksum makes joining safe.
+        # a server that names no version may change the file unnoticed; then only a checksum makes it safe to resume
         safe = version.etag or version.modified or self.sha256
         return version if safe and version.url == self.url and self.part.exists() else None
 
     def _begin(self, version: _Version | None) -> None:
-        """Empty the part, then name its version: old bytes must never pass for the new version's."""
+        """Empty the part, then write its version, so that old bytes are never taken for the new version."""
         self._discard()
         self.part.touch()
         if version:
@@ -259,22 +267,24 @@ def _version(url: str, response: requests.Response) -> _Version:
 
 
 def _range_headers(version: _Version, start: int) -> dict[str, str]:
-    """Ask for the bytes from `start`, or for all if the version changed; a weak tag can't ask that."""
+    """Ask for the bytes from `start`, or for all if the version changed, which a weak ETag can't tell."""
     strong = version.etag if version.etag and not version.etag.startswith("W/") else version.modified
     return {"Range": f"bytes={start}-"} | ({"If-Range": strong} if strong else {})
 
 
 def _needs_decoding(url: str, response: requests.Response) -> bool:
-    """Whether the server sends the file compressed although asked not to."""
+    """Return whether the server compressed the file for the transfer, which it was asked not to do."""
     encoding = response.headers.get("Content-Encoding", "identity").lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
-        raise InputError(f"{url}: sent as {encoding}, wanted it plain; download it by hand and give its path.")
-    # Servers label archives as gzip encoded: those bytes are the file itself.
+        raise InputError(
+            f"{url}: the server sends the file compressed ({encoding}); download it in another way and give its path."
+        )
+    # some servers label a .gz file as compressed for the transfer, but its bytes are the file itself
     return encoding != "identity" and not urlsplit(url).path.endswith((".gz", ".tgz"))
 
 
 def _refusal(url: str, response: requests.Response) -> Exception:
-    """What a status that brings no file means: an error that may pass, or one that won't."""
+    """Return the error for a status without a file: one to try again, or a final one."""
     status = response.status_code
     answer = f"the server answered {status} {response.reason or ''}".rstrip()
     if status not in (408, 425, 429) and status < 500:
@@ -290,7 +300,7 @@ def _refusal(url: str, response: requests.Response) -> Exception:
 
 
 def _pause(url: str, error: Exception, failures: int, attempts: int, wait_s: float) -> None:
-    """Wait before the next attempt, longer each time, unless it was the last."""
+    """Wait before the next attempt, longer each time. Raise the error if there is no next attempt."""
     problem = f"{url}: {_reason(error)} (attempt {failures} of {attempts} without progress)"
     if failures >= attempts:
         raise InputError(f"{problem}; check the address and the network, or run again later.") from error
@@ -301,7 +311,7 @@ def _pause(url: str, error: Exception, failures: int, attempts: int, wait_s: flo
 
 
 def _reason(error: BaseException) -> str:
-    """What broke a transfer; the operating system's error, innermost, says it most plainly."""
+    """Say what broke a transfer. The innermost error, from the operating system, says it most plainly."""
     if isinstance(error, _TransferError):
         return str(error)
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):

@@ -1,1 +1,1 @@
-"""The simulated collection: geometry, structures, optics."""
+"""The simulated image collection: cells, structures, optics, and the files."""

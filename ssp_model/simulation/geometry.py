@@ -1,4 +1,4 @@
-"""Simulated cells: a packed sheet on a cover glass, as distances (um) to borders, surfaces, envelopes and nucleoli."""
+"""Geometry of the simulated cells: a packed sheet on a cover glass, as distances in um."""
 
 import zlib
 from collections.abc import Iterator
@@ -10,38 +10,42 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 Array = NDArray[np.float32]
-"""A float32 array, (Z, Y, X) unless said otherwise."""
+"""A float32 array, (Z, Y, X) if no other shape is given."""
 
 Points = NDArray[np.float64]
-"""Places and lengths, in um; the last axis is Z, Y, X or Y, X."""
+"""Positions or lengths in um; the last axis is (Z, Y, X) or (Y, X)."""
 
 CELL_UM, CELL_HEIGHT_UM = 12.6, 9.5
+"""Mean width and height of a cell."""
 
 NUCLEUS_RADII_UM = (3.1, 4.6, 4.6)
+"""Mean radii of a nucleus, (Z, Y, X)."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The voxels of one image, and the seed of its random draws."""
+    """The voxels of one image, and the seed of its random numbers."""
 
     shape: tuple[int, int, int]
+    """Number of voxels, (Z, Y, X)."""
     voxel: tuple[float, float, float]
+    """Size of a voxel in um, (Z, Y, X)."""
     seed: tuple[int, ...]
 
     @property
     def extent(self) -> Points:
-        """Size of the field, (3,)."""
+        """Size of the field of view in um, (3,)."""
         return np.array(self.shape) * self.voxel
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """A generator of its own for each purpose, so that no structure's draws shift another's."""
+        """Return a random generator for one purpose, so that no structure changes the numbers of another."""
         return np.random.default_rng([*self.seed, zlib.crc32(purpose.encode())])
 
-    def field(self, purpose: str, spacing_um: float, flat: bool = False) -> NDArray[np.complex64]:
-        """Gaussian random field, periodic, of unit variance: (Z, Y, X), or (1, Y, X) if flat.
+    def field(self, purpose: str, spacing_um: float, *, flat: bool = False) -> NDArray[np.complex64]:
+        """Return a periodic Gaussian random field of unit variance, (Z, Y, X), or (1, Y, X) if `flat`.
 
-        Its real and imaginary parts are two independent fields, both for the price of one transform. The lines
-        on which both vanish are curvy tubes; the surfaces on which one vanishes are folded sheets.
+        The real and the imaginary part are independent fields, made by one transform. Both are zero along curvy
+        tubes; one of them is zero on folded sheets.
         """
         shape, centre = (1, *self.shape[1:]) if flat else self.shape, 1 / spacing_um
         frequencies = [np.fft.fftfreq(n, d).astype(np.float32) for n, d in zip(shape, self.voxel, strict=True)]
@@ -50,14 +54,14 @@ class Grid:
         amplitude = np.exp(-(((radius - 0.8 * centre) / (0.45 * centre)) ** 2)) * (radius > 0)
         noise = self.rng(purpose).standard_normal((2, *radius.shape), dtype=np.float32)
         block = (noise[0] + 1j * noise[1]) * (amplitude / max(float(np.linalg.norm(amplitude)), 1e-6))
-        for axis, n in enumerate(shape):  # only the kept frequencies are transformed
+        for axis, n in enumerate(shape):  # transform the kept frequencies only
             padded = np.zeros((*block.shape[:axis], n, *block.shape[axis + 1 :]), np.complex64)
             padded[(slice(None),) * axis + (kept[axis],)] = block
             block = scipy.fft.ifft(padded, axis=axis, norm="forward", overwrite_x=True)
         return block
 
     def copies(self, centre_yx: Points, reach_um: float) -> Iterator[Points]:
-        """A place and those of its copies in the neighbouring periods that reach into the field."""
+        """Yield a position, (2,), and its periodic copies, if they are within reach of the field of view."""
         side = self.extent[1:]
         for shift in np.ndindex(3, 3):
             copy = centre_yx + side * (np.array(shift) - 1)
@@ -65,7 +69,7 @@ class Grid:
                 yield copy
 
     def window(self, axis: int, centre: float, reach_um: float) -> tuple[slice, Array]:
-        """The voxels within reach of a place along one axis, and their distances from it."""
+        """Return the voxels within reach of a position along one axis, and their signed distances from it in um."""
         first, last = (int((centre + reach) / self.voxel[axis]) for reach in (-reach_um, reach_um))
         start, stop = np.clip((first, last + 1), 0, self.shape[axis])
         distance = (np.arange(start, stop) + 0.5) * self.voxel[axis] - centre
@@ -74,56 +78,56 @@ class Grid:
 
 @dataclass(frozen=True)
 class Sheet(Grid):
-    """The geometry of one field of cells: distances, each (Z, Y, X), and the places of its cells."""
+    """The cells of one image: distances in um, (Z, Y, X), and the positions of the cells."""
 
     height: float
-    """Of the cells."""
+    """Height of the cells."""
     altitude: Array
-    """Above the cover glass, (Z, 1, 1)."""
+    """Height above the cover glass, (Z, 1, 1)."""
     border: Array
-    """To the nearest border between two cells."""
+    """Distance to the nearest border between two cells."""
     surface: Array
-    """To the apical or basal surface: positive within the cells."""
+    """Distance to the apical or basal surface, positive within the cells."""
     nucleus: Array
-    """To the nearest nuclear envelope: negative within a nucleus."""
+    """Distance to the nearest nuclear envelope, negative within a nucleus."""
     nucleolus: Array
-    """To the nearest nucleolus' surface: negative within."""
+    """Distance to the surface of the nearest nucleolus, negative within it."""
     centres: Points
-    """The centres of the nuclei, (cells, 3)."""
+    """Centres of the nuclei, (cells, 3)."""
 
     @property
     def cytoplasm(self) -> Array:
-        """1 within a cell and outside its nucleus, else 0, with soft edges."""
+        """The cytoplasm: 1 within a cell and outside its nucleus, else 0, with soft edges."""
         return step(self.surface - 0.1) * step(self.nucleus - 0.1)
 
     def level(self, share: float, sigma_share: float) -> Array:
-        """A layer at a share of the cells' height, (Z, 1, 1)."""
+        """Return a soft layer at a share of the cells' height, (Z, 1, 1)."""
         return ridge(self.altitude - share * self.height, max(sigma_share * self.height, 0.15))
 
 
 def step(distance: Array, width_um: float = 0.25) -> Array:
-    """1 where the distance is positive, 0 where it's negative, linear over `width_um` between."""
+    """Return 1 where the distance is positive and 0 where it is negative, with a linear ramp of `width_um`."""
     return np.clip(distance * (1 / width_um) + 0.5, 0, 1)
 
 
 def ridge(distance: Array, sigma_um: float) -> Array:
-    """Gaussian profile: 1 where the distance is 0."""
+    """Return a Gaussian profile of the distance, with a peak of 1 at distance 0."""
     return np.exp(np.square(distance) * (-0.5 / sigma_um**2))
 
 
 def fade(distance: Array, length_um: float) -> Array:
-    """1 up to where the distance is 0, then falling exponentially."""
+    """Return 1 where the distance is negative, and an exponential decay where it is positive."""
     return np.exp(np.maximum(distance, 0) * (-1 / length_um))
 
 
 def rounded_maximum(a: Array, b: Array, width_um: float) -> Array:
-    """The larger of two distances, rounded where they meet: no solid keeps a sharp edge."""
+    """Return the larger of two distances, rounded over `width_um` where they are equal, to avoid sharp edges."""
     share = np.clip((a - b) * (0.5 / width_um) + 0.5, 0, 1)
     return b + (a - b) * share + width_um * share * (1 - share)
 
 
 def grow_sheet(grid: Grid) -> Sheet:
-    """Pack cells into the field and give each a nucleus with nucleoli."""
+    """Pack cells into the field of view, and give each a nucleus with nucleoli."""
     rng = grid.rng("sheet")
     depth = float(grid.extent[0])
     height = min(CELL_HEIGHT_UM, 0.84 * depth)
@@ -140,7 +144,7 @@ def grow_sheet(grid: Grid) -> Sheet:
     centres = np.column_stack([middle, cells_yx + rng.normal(0, 0.4, cells_yx.shape)])
     squash = height / CELL_HEIGHT_UM
     nucleus, nucleolus = place_nuclei(grid, centres, squash)
-    # a nucleus is no perfect ellipsoid, and yields to the borders and surfaces of its cell
+    # deform the ellipsoids, and keep them within the borders and surfaces of their cells
     wrinkles = grid.field("wrinkles", 1.8)
     nucleus += 0.35 * warp.imag + 0.06 * wrinkles.imag
     nucleus = rounded_maximum(nucleus, 0.7 - border, 1.5)
@@ -151,7 +155,7 @@ def grow_sheet(grid: Grid) -> Sheet:
 
 
 def scatter_cells(rng: np.random.Generator, side_yx: Points) -> Points:
-    """Places of packed cells, (cells, 2): random, then moved to the middle of their cells (Lloyd)."""
+    """Return positions of packed cells, (cells, 2): random ones, then moved by Lloyd's algorithm."""
     cells = rng.uniform(0, 1, (max(1, round(float(side_yx.prod()) / CELL_UM**2)), 2)) * side_yx
     for _ in range(4):
         places = rng.uniform(0, 1, (400 * len(cells), 2)) * side_yx
@@ -164,10 +168,10 @@ def scatter_cells(rng: np.random.Generator, side_yx: Points) -> Points:
 
 
 def border_distance(grid: Grid, warp: NDArray[np.complex64], cells_yx: Points) -> Array:
-    """Distance to the border between the two nearest cells (a warped Voronoi diagram), (Z, Y, X).
+    """Return the distance to the border between the two nearest cells (a warped Voronoi diagram), (Z, Y, X).
 
-    With squared distances a < b to centres L apart it is (b - a) / 2L. Plane by plane, since the working set
-    then stays in the processor's cache.
+    If a < b are the squared distances to two centres that are L apart, the distance is (b - a) / 2L. Planes are
+    computed one by one, which keeps the data in the processor's cache.
     """
     reach = 1.6 * CELL_UM
     border = np.empty(grid.shape, np.float32)
@@ -191,7 +195,7 @@ def border_distance(grid: Grid, warp: NDArray[np.complex64], cells_yx: Points) -
 
 
 def place_nuclei(grid: Grid, centres: Points, squash: float) -> tuple[Array, Array]:
-    """Signed distances to the nuclei, ellipsoids of about 9 x 9 x 6 um, and to their two to five nucleoli."""
+    """Return signed distances to the nuclei (ellipsoids of about 9 x 9 x 6 um) and to their two to five nucleoli."""
     rng = grid.rng("nuclei")
     flat = np.array((squash, 1, 1))
     nucleus, nucleolus = np.full((2, *grid.shape), 4, np.float32)
@@ -207,9 +211,9 @@ def place_nuclei(grid: Grid, centres: Points, squash: float) -> tuple[Array, Arr
 
 
 def carve_ellipsoid(distance: Array, grid: Grid, centre: Points, radii: Points, rng: np.random.Generator) -> None:
-    """Lower `distance`, in place, to the signed distance from an ellipsoid, turned at random about Z.
+    """Lower `distance`, in place, to the signed distance from an ellipsoid that is turned at random about Z.
 
-    Exact on the surface, near it to first order: k0 (k0 - 1) / k1 with k0 = |p / r|, k1 = |p / r^2|.
+    The distance is k0 (k0 - 1) / k1 with k0 = |p / r| and k1 = |p / r^2|: exact on the surface, first order near it.
     """
     margin = min(4.0, float(radii.max()))
     reach, angle = float(radii.max()) + margin, rng.uniform(0, np.pi)
@@ -228,7 +232,7 @@ def carve_ellipsoid(distance: Array, grid: Grid, centre: Points, radii: Points, 
 
 
 def stamp(grid: Grid, points: Points, sigma_um: float) -> Array:
-    """A Gaussian blob of peak 1 at each point, (points, 3); periodic in Y and X."""
+    """Draw a Gaussian blob with a peak of 1 at each of the points, (points, 3); periodic in Y and X."""
     nz, ny, nx = grid.shape
     reach = np.ceil(2.5 * sigma_um / np.array(grid.voxel)).astype(int)
     box = np.moveaxis(np.mgrid[tuple(slice(-r, r + 1) for r in reach)], 0, -1).reshape(-1, 3)
@@ -244,7 +248,7 @@ def stamp(grid: Grid, points: Points, sigma_um: float) -> Array:
 
 
 def trace(grid: Grid, points: Points) -> Array:
-    """How many of the points, (points, 3), fall into each voxel; periodic in Y and X."""
+    """Count the points, (points, 3), in each voxel; periodic in Y and X."""
     nz, ny, nx = grid.shape
     z, y, x = np.floor(points / grid.voxel).astype(np.int64).T
     flat = ((z * ny + y % ny) * nx + x % nx)[(z >= 0) & (z < nz)]

@@ -1,4 +1,4 @@
-"""Simulated optics: transmitted light, confocal fluorescence, camera noise."""
+"""Simulated optics: transmitted light, confocal fluorescence and camera noise."""
 
 from functools import lru_cache
 
@@ -10,23 +10,30 @@ from ssp_model.simulation.geometry import Array, Sheet, step
 from ssp_model.simulation.structures import STRUCTURES
 
 MEDIUM_INDEX = 1.337
+"""Refractive index of the medium around the cells."""
 
 OBJECTIVE_NA, CONDENSER_NA = 1.25, 0.55
+"""Numerical apertures."""
 
 LIGHT_UM = 0.58
 """Wavelength of the transmitted light."""
 
 PSF_SIGMA_UM = (0.28, 0.09, 0.09)
-"""About 0.22 wavelength / NA across; axially the confocal section of NA 1.25 at 0.51 um (Zhang et al. 2007)."""
+"""Width of the confocal PSF, (Z, Y, X), for NA 1.25 at 0.51 um: laterally about 0.22 wavelength / NA, axially the
+confocal section (Zhang et al. 2007)."""
 
 LIGHT_PHOTONS, FLUORESCENCE_PHOTONS, BACKGROUND_PHOTONS = 4000.0, 1500.0, 25.0
-"""A voxel: of the transmitted light, of the brightest fluorescence and of the background below it."""
+"""Photons in a voxel: of transmitted light, of the brightest fluorescence, and of its background."""
 
 CAMERA_OFFSET, COUNTS_PER_PHOTON, READ_NOISE_PHOTONS = 100.0, 0.25, 2.0
+"""Offset in counts, gain, and standard deviation of the read noise."""
 
 
 def refractive_index(sheet: Sheet, keep: set[str]) -> tuple[Array, dict[str, Array]]:
-    """Refractive index above the medium's, and the densities to keep; one structure in memory at a time."""
+    """Return the refractive index minus that of the medium, (Z, Y, X), and the densities of the structures to keep.
+
+    Only one other structure is in memory at a time.
+    """
     index = step(sheet.surface) * 0.028
     index += sheet.cytoplasm * (0.004 * sheet.field("cytoplasm", 0.8).real)
     index -= 0.015 * step(-sheet.nucleus)
@@ -41,18 +48,22 @@ def refractive_index(sheet: Sheet, keep: set[str]) -> tuple[Array, dict[str, Arr
 
 @lru_cache(maxsize=2)
 def phase_transfer(shape: tuple[int, int, int], voxel: tuple[float, float, float]) -> Array:
-    """Imaginary part of the 3D phase transfer function, (Z, Y, X // 2 + 1), on the grid of `rfftn`.
+    """Return the imaginary part of the 3D phase transfer function on the grid of `rfftn`, (Z, Y, X // 2 + 1).
 
-    To first Born order, a source point of lateral frequency s in the condenser's aperture S and a refractive
-    index change dn in a slice dz' at depth z' add, at focus z and lateral frequency u, the relative intensity
+    A source point has the lateral frequency s in the condenser's aperture S. A slice dz' at depth z' changes the
+    refractive index by dn. To first Born order, they add this relative intensity at focus z and lateral frequency u:
 
         2 k0^2 n dn(u, z') dz' * h(u, z - z'),
         h(u, d) = -1/(2 pi) < P(s + u) / eta(s + u) * sin(2 pi (eta(s + u) - eta(s)) d) >_S,
 
-    with eta(f) = sqrt((n / wavelength)^2 - f^2), P the objective's pupil and d along the light. h is real and odd
-    in d: an object dark on one side of focus is bright on the other. N. Streibl, "Three-dimensional imaging by a
-    microscope", JOSA A 2, 121 (1985); Y. Bao and T. K. Gaylord, "Quantitative phase imaging method based on an
-    analytical nonparaxial partially coherent phase optical transfer function", JOSA A 33, 2125 (2016).
+    with eta(f) = sqrt((n / wavelength)^2 - f^2), the objective's pupil P, and d along the light. h is real and odd in
+    d: an object that is dark on one side of the focus is bright on the other.
+
+    References
+    ----------
+    N. Streibl, "Three-dimensional imaging by a microscope", JOSA A 2, 121 (1985).
+    Y. Bao and T. K. Gaylord, "Quantitative phase imaging method based on an analytical nonparaxial partially coherent
+    phase optical transfer function", JOSA A 33, 2125 (2016).
     """
     nz, ny, nx = shape
     cutoff = (OBJECTIVE_NA + CONDENSER_NA) / LIGHT_UM
@@ -66,10 +77,10 @@ def phase_transfer(shape: tuple[int, int, int], voxel: tuple[float, float, float
 
     passed = (scattered <= (OBJECTIVE_NA / LIGHT_UM) ** 2) / eta(scattered)
     beat = 2 * np.pi * (eta(scattered) - eta((source**2).sum(0)))
-    # the stack runs up from the cover glass and the light comes down
+    # the stack goes up from the cover glass, the light comes down
     depth = -np.fft.fftfreq(nz, 1 / (nz * voxel[0]))
     kernel = np.stack([(passed * np.sin(beat * d)).mean(1) for d in depth]) / (-2 * np.pi)
-    kernel *= np.cos(np.pi * depth / (nz * voxel[0]))[:, None] ** 2  # fades before it wraps around
+    kernel *= np.cos(np.pi * depth / (nz * voxel[0]))[:, None] ** 2  # fade out before it wraps around
     table = scipy.fft.fft(kernel, axis=0).imag * (2 * (2 * np.pi / LIGHT_UM) ** 2 * MEDIUM_INDEX * voxel[0])
     table = np.pad(table, ((0, 0), (0, 1))).astype(np.float32)
 
@@ -81,7 +92,7 @@ def phase_transfer(shape: tuple[int, int, int], voxel: tuple[float, float, float
 
 
 def transmit(sheet: Sheet, index: Array) -> Array:
-    """Transmitted light, relative to the background, through a refractive-index map above the medium's."""
+    """Return the transmitted light relative to the background, (Z, Y, X), for a refractive index above the medium's."""
     nz, ny, nx = sheet.shape
     padded = (scipy.fft.next_fast_len(nz + max(12, nz // 3), real=True), ny, nx)
     light = scipy.fft.rfftn(index, s=padded)
@@ -95,7 +106,7 @@ def transmit(sheet: Sheet, index: Array) -> Array:
 
 
 def blur(density: Array, voxel: tuple[float, float, float]) -> Array:
-    """The density as the confocal microscope sees it: convolved with the Gaussian PSF."""
+    """Convolve a density with the Gaussian PSF of the confocal microscope."""
     padded = (scipy.fft.next_fast_len(density.shape[0] + 6, real=True), *density.shape[1:])
     spectrum = scipy.fft.rfftn(density, s=padded)
     for axis, (n, d, sigma) in enumerate(zip(padded, voxel, PSF_SIGMA_UM, strict=True)):
@@ -106,7 +117,7 @@ def blur(density: Array, voxel: tuple[float, float, float]) -> Array:
 
 
 def expose(rng: np.random.Generator, photons: Array) -> NDArray[np.uint16]:
-    """Camera counts: shot noise, in its normal approximation, read noise and an offset."""
+    """Return camera counts: photons with shot noise (normal approximation), read noise and an offset."""
     photons = np.maximum(photons, 0)
     counts = rng.standard_normal(photons.shape, dtype=np.float32)
     counts *= np.sqrt(photons + READ_NOISE_PHOTONS**2)

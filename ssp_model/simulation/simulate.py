@@ -1,18 +1,19 @@
-"""A small simulated collection in the layout of the Allen Institute's label-free collection.
+"""A small simulated collection with the file layout of the Allen Institute's label-free collection.
 
-Everything here is SIMULATED: no pixel comes from a microscope. It lets the demo, the tests and the scale tests
-run the whole pipeline with no download. What is modelled, and how:
+Everything here is SIMULATED: no pixel comes from a microscope. The demo and the tests use it to run the whole workflow
+without a download. What is modelled, and how:
 
-- A sheet of packed cells on a cover glass, its geometry held as distances (um) to cell borders, to the apical and
-  basal surfaces, to nuclear envelopes and to nucleoli; each structure is a density made from these distances and
-  from random fields. The field is periodic in Y and X, so the optics need no padding there.
-- Transmitted light: the refractive index of all structures together, imaged by a weak-object (first Born), partially
-  coherent transfer function (`phase_transfer`), with shading and camera noise.
-- Fluorescence: one structure's density, blurred by the Gaussian approximation of a spinning-disk confocal PSF,
-  with camera noise.
+- Cells: a packed sheet on a cover glass. Its geometry is stored as distances to cell borders, to the apical and basal
+  surfaces, to nuclear envelopes and to nucleoli. Each structure is a density, made from these distances and from random
+  fields. The field of view is periodic in Y and X, so the optics need no padding there.
+- Transmitted light: the refractive index of all structures together, imaged by a partially coherent transfer function
+  for weak objects (first Born, `phase_transfer`), with shading and camera noise.
+- Fluorescence: the density of one structure, blurred by a Gaussian approximation of the PSF of a spinning-disk
+  confocal microscope, with camera noise.
 
-Axes are Z (up from the cover glass), Y, X; lengths are in um. A stack too low for the cells gets flatter cells.
-The optics leave out aberrations, multiple scattering and absorption; cells neither divide nor die.
+What is not modelled: aberrations, multiple scattering, absorption, and cells that divide or die.
+
+Axes are Z (up from the cover glass), Y and X. Lengths are in um. In a low stack, cells are flatter.
 """
 
 import csv
@@ -47,9 +48,10 @@ from ssp_model.simulation.optics import (
 logger = logging.getLogger(__name__)
 
 CHANNELS = ("CMDRP_camera_2", "CMDRP", "EGFP_camera_2", "EGFP", "H3342_camera_2", "H3342", "Bright_100")
-"""Channels named after a second camera are its companions: weak bleed-through of the channel after them."""
+"""Channels in a file. A second camera records weak bleed-through of the channel that follows."""
+
 MEMBRANE_CHANNELS = ("H3342_camera_2", "H3342", "EGFP_camera_2", "EGFP", "Bright_100")
-"""A line whose label is the membrane needs no membrane dye: five channels, signal 4 and target 3."""
+"""Channels if the membrane is the label: no membrane dye is needed, so signal is channel 4 and target channel 3."""
 
 PROTEINS = {
     "alpha_tubulin": "Alpha tubulin",
@@ -64,30 +66,32 @@ PROTEINS = {
     "tom20": "Tom20",
     "zo1": "ZO1",
 }
-"""The structures that can be simulated, with the names the collection's lists give the proteins."""
+"""The structures that can be simulated, and the names of their proteins in the image lists."""
+
 NOT_IN_DNA = ("fibrillarin", "membrane_caax_63x")
-"""Structures whose images are no candidates for the DNA task, as in the collection."""
+"""Structures whose images are not used for the DNA task, as in the Allen collection."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationConfig:
-    """Which images to simulate; two equal configs give equal pixels."""
+    """Which images to simulate. Equal configs give equal pixels."""
 
     structures: tuple[str, ...]
     images: int
-    """Images a structure."""
+    """Number of images of each structure."""
     shape_zyx: tuple[int, int, int] = (32, 256, 256)
     voxel_size_um: tuple[float, float, float] = (0.29, 0.10833, 0.10833)
+    """Size of a voxel, (Z, Y, X)."""
     seed: int = 0
 
 
 def channel_names(structure: str) -> tuple[str, ...]:
-    """Channel names of a structure's files, in order."""
+    """Return the channel names of a structure's files, in order."""
     return MEMBRANE_CHANNELS if structure == "membrane_caax_63x" else CHANNELS
 
 
 def simulate_image(structure: str, index: int, config: SimulationConfig) -> NDArray[np.uint16]:
-    """One multi-channel stack, (C, Z, Y, X), with the channels of `channel_names(structure)`."""
+    """Simulate one image, (C, Z, Y, X), with the channels that `channel_names` gives for the structure."""
     check_structures((structure,))
     seed = (config.seed, zlib.crc32(structure.encode()), index)
     (nz, ny, nx), (dz, dy, dx) = config.shape_zyx, config.voxel_size_um
@@ -111,15 +115,15 @@ def simulate_image(structure: str, index: int, config: SimulationConfig) -> NDAr
 
 
 def check_structures(structures: tuple[str, ...]) -> None:
-    """Refuse a structure that cannot be simulated."""
+    """Raise an `InputError` if a structure cannot be simulated."""
     for structure in structures:
         if structure not in PROTEINS:
-            raise InputError(f"structure {structure!r} cannot be simulated; choose among {', '.join(sorted(PROTEINS))}")
+            raise InputError(f"{structure!r} can't be simulated; choose structures from {', '.join(sorted(PROTEINS))}.")
 
 
 def write_czi(path: Path, image: NDArray[np.uint16], structure: str, config: SimulationConfig) -> None:
-    """Write a stack, (C, Z, Y, X), as CZI with zstd compression, channel names and voxel size."""
-    size_z, size_y, size_x = (um * 1e-6 for um in config.voxel_size_um)  # CZI metadata is in metres
+    """Write an image, (C, Z, Y, X), as a CZI file with zstd compression, channel names and voxel size."""
+    size_z, size_y, size_x = (um * 1e-6 for um in config.voxel_size_um)  # CZI files store meters
     with czi.create_czi(str(path), compression_options="zstd1:ExplicitLevel=1;PreProcess=HiLoByteUnpack") as file:
         for channel, stack in enumerate(image):
             for z, plane in enumerate(stack):
@@ -135,12 +139,12 @@ def write_czi(path: Path, image: NDArray[np.uint16], structure: str, config: Sim
 
 
 def image_name(structure: str, index: int) -> str:
-    """File name of an image."""
+    """Return the file name of an image."""
     return f"simulated_{structure}_{index:04d}.czi"
 
 
 def simulate_file(task: tuple[Path, str, int, SimulationConfig]) -> Path:
-    """Simulate one image into a CZI file in the task's folder."""
+    """Simulate one image and write it as a CZI file. `task` is (folder, structure, index, config)."""
     folder, structure, index, config = task
     path = folder / image_name(structure, index)
     write_czi(path, simulate_image(structure, index, config), structure, config)
@@ -149,7 +153,7 @@ def simulate_file(task: tuple[Path, str, int, SimulationConfig]) -> Path:
 
 @contextmanager
 def mapper(workers: int) -> Iterator[Callable[..., Iterator[Path]]]:
-    """An ordered `map` over processes, or in this process for one worker."""
+    """Yield a `map` that keeps the order and runs in `workers` processes, or in this process if there is one worker."""
     if workers == 1:
         yield map
         return
@@ -158,17 +162,22 @@ def mapper(workers: int) -> Iterator[Callable[..., Iterator[Path]]]:
 
 
 def simulate_collection(directory: Path, config: SimulationConfig, workers: int = 1) -> None:
-    """Write a simulated collection: `{structure}.tar.gz` of CZI files, `lists/*.csv`, `collection.json`.
+    """Write a simulated collection: `{structure}.tar.gz` with CZI files, `lists/*.csv`, `collection.json`.
 
-    Does nothing when the folder already holds the collection of the same config. The pixels do not depend on
-    the number of workers; each worker needs about 90 bytes of memory a voxel.
+    If the folder holds the collection of the same config already, do nothing. The pixels do not depend on the number
+    of workers. Each worker needs about 90 bytes of memory for each voxel of an image.
+
+    Raises
+    ------
+    InputError
+        A structure cannot be simulated.
     """
     check_structures(config.structures)
     record = directory / "collection.json"
     text = json.dumps({"simulated": True, **asdict(config)}, indent=2) + "\n"
     archives = [directory / f"{structure}.tar.gz" for structure in config.structures]
     if all(path.exists() for path in (record, *archives)) and record.read_text() == text:
-        logger.info("%s already holds this simulated collection", directory)
+        logger.info("%s holds this simulated collection already", directory)
         return
     directory.mkdir(parents=True, exist_ok=True)
     record.unlink(missing_ok=True)
@@ -196,7 +205,7 @@ def simulate_collection(directory: Path, config: SimulationConfig, workers: int 
 
 
 def add_file(archive: tarfile.TarFile, structure: str, path: Path) -> None:
-    """Move a file into an archive, with nothing of this machine or moment in its entry."""
+    """Move a file into an archive. The entry stores no time, owner or path of this machine."""
     entry = tarfile.TarInfo(f"{structure}/{path.name}")
     entry.size = path.stat().st_size
     with path.open("rb") as file:
@@ -205,7 +214,7 @@ def add_file(archive: tarfile.TarFile, structure: str, path: Path) -> None:
 
 
 def write_lists(folder: Path, config: SimulationConfig) -> None:
-    """Write the image list of each structure and `dna.csv`, the images that can serve the DNA task."""
+    """Write the image list of each structure, and `dna.csv` with the images that the DNA task may use."""
     folder.mkdir(parents=True, exist_ok=True)
     columns = ("path_czi", "channel_signal", "channel_target", "structureProteinName", "colony_position")
 

@@ -1,4 +1,4 @@
-"""Simulated structures: densities made from the distances of a sheet of cells and from random fields."""
+"""Simulated structures: a density each, made from the geometry of the cells and from random fields."""
 
 from collections.abc import Callable
 
@@ -8,30 +8,30 @@ from ssp_model.simulation.geometry import CELL_HEIGHT_UM, Array, Points, Sheet, 
 
 
 def dna(sheet: Sheet) -> Array:
-    """Chromatin: mottled, denser along the envelope, all but absent from nucleoli."""
+    """Draw chromatin: mottled, denser along the nuclear envelope, almost absent from the nucleoli."""
     mottle = sheet.field("chromatin", 0.9).real
     chromatin = 1 + 0.35 * np.clip(mottle, -2, 2) + 0.45 * ridge(sheet.nucleus + 0.25, 0.25)
     return chromatin * step(-sheet.nucleus) * (1 - 0.85 * step(-sheet.nucleolus, 0.35))
 
 
 def fibrillarin(sheet: Sheet) -> Array:
-    """Nucleoli, over a faint nucleoplasm."""
+    """Draw the nucleoli, and a faint nucleoplasm."""
     return step(-sheet.nucleolus, 0.35) + 0.04 * step(-sheet.nucleus)
 
 
 def lamin_b1(sheet: Sheet) -> Array:
-    """The nuclear envelope: a shell, over a faint nucleoplasm."""
+    """Draw the nuclear envelope as a shell, and a faint nucleoplasm."""
     return ridge(sheet.nucleus, 0.13) + 0.06 * step(-sheet.nucleus)
 
 
 def membrane_caax_63x(sheet: Sheet) -> Array:
-    """The plasma membrane: lateral borders, and fainter, since cut flat, the apical and basal surfaces."""
+    """Draw the plasma membrane: the lateral borders, and fainter the apical and basal surfaces, which lie flat."""
     lateral = ridge(sheet.border, 0.11) * step(sheet.surface)
     return np.maximum(lateral, 0.5 * ridge(sheet.surface, 0.14)) + 0.02 * step(sheet.surface)
 
 
 def tom20(sheet: Sheet) -> Array:
-    """Mitochondria: curvy tubes, crowded around the nucleus."""
+    """Draw mitochondria: curvy tubes, crowded around the nucleus."""
     field = sheet.field("mitochondria", 2.0)
     tubes = ridge(np.abs(field), 0.38)
     crowd = fade(sheet.nucleus - 1.8, 1.8) * step(sheet.border - 0.5, 0.5)
@@ -39,14 +39,14 @@ def tom20(sheet: Sheet) -> Array:
 
 
 def sec61_beta(sheet: Sheet) -> Array:
-    """Endoplasmic reticulum: folded sheets through the cytoplasm, dense around the nucleus."""
+    """Draw the endoplasmic reticulum: folded sheets in the cytoplasm, dense around the nucleus."""
     sheets = ridge(sheet.field("reticulum", 1.3).real, 0.35)
     near = 0.25 + 0.75 * fade(sheet.nucleus, 1.3)
     return (0.3 + 0.7 * sheets) * near * sheet.cytoplasm * step(sheet.border - 0.3, 0.4)
 
 
 def st6gal1(sheet: Sheet) -> Array:
-    """Golgi apparatus: a compact stack of ribbons beside and above each nucleus."""
+    """Draw the Golgi apparatus: a compact stack of ribbons beside and above each nucleus."""
     rng = sheet.rng("golgi")
     squash = sheet.height / CELL_HEIGHT_UM
     angle = rng.uniform(0, 2 * np.pi, len(sheet.centres))
@@ -59,13 +59,13 @@ def st6gal1(sheet: Sheet) -> Array:
 
 
 def alpha_tubulin(sheet: Sheet) -> Array:
-    """Microtubules: fine fibres from beside each nucleus, around it and out to the border."""
+    """Draw microtubules: fine fibres that start beside each nucleus, pass around it and reach the cell border."""
     rng = sheet.rng("microtubules")
     shape = (len(sheet.centres), 220)
     angle, level = rng.uniform(0, 2 * np.pi, shape), rng.uniform(-0.4, 0.42, shape)
 
     def around(radius_um: tuple[float, float], turn: float) -> Points:
-        """Points around the nuclei, (cells, fibres, 1, 3)."""
+        """Return points around the nuclei, (cells, fibres, 1, 3)."""
         radius, at = rng.uniform(*radius_um, shape), angle + rng.normal(0, turn, shape)
         rise = np.clip(level + rng.normal(0, 0.05, shape), -0.42, 0.45) * sheet.height
         offsets = np.stack([rise, radius * np.sin(at), radius * np.cos(at)], -1)
@@ -80,7 +80,7 @@ def alpha_tubulin(sheet: Sheet) -> Array:
 
 
 def beta_actin(sheet: Sheet) -> Array:
-    """Actin: the cortex under all borders, the apical cap with its microvilli, and basal fibres."""
+    """Draw actin: the cortex along all borders, the apical cap with its microvilli, and basal fibres."""
     field = sheet.field("actin", 1.5)
     cortex = ridge(sheet.border, 0.2) * step(sheet.surface)
     apical = sheet.level(0.9, 0.07) * step(sheet.surface + 0.2)
@@ -90,7 +90,7 @@ def beta_actin(sheet: Sheet) -> Array:
 
 
 def myosin_iib(sheet: Sheet) -> Array:
-    """Actomyosin bundles: in pieces along the borders, most at the apical belt, and across the base."""
+    """Draw actomyosin bundles: pieces along the borders, most of them in the apical belt, and bundles at the base."""
     field = sheet.field("myosin", 2.2)
     pieces = ridge(sheet.border - 0.12, 0.14) * step(field.imag - 0.1, 0.8) * step(sheet.surface)
     belt = 0.35 + sheet.level(0.75, 0.1)
@@ -99,7 +99,7 @@ def myosin_iib(sheet: Sheet) -> Array:
 
 
 def desmoplakin(sheet: Sheet) -> Array:
-    """Desmosomes: puncta on the borders between cells, most in the upper half."""
+    """Draw desmosomes: puncta on the borders between cells, most of them in the upper half."""
     rng = sheet.rng("desmosomes")
     likely = ridge(sheet.border, 0.08) * sheet.level(0.62, 0.2)
     chance = np.cumsum((likely * step(sheet.surface)).ravel(), dtype=np.float64)
@@ -110,12 +110,12 @@ def desmoplakin(sheet: Sheet) -> Array:
 
 
 def zo1(sheet: Sheet) -> Array:
-    """Tight junctions: a belt along the borders, just below the apical surface."""
+    """Draw tight junctions: a belt along the borders, just below the apical surface."""
     return ridge(sheet.border, 0.11) * sheet.level(0.72, 0.045)
 
 
 def granules(sheet: Sheet) -> Array:
-    """Lipid droplets and granules: small, dense, seen by the transmitted light alone."""
+    """Draw lipid droplets and granules: small and dense, seen in the transmitted light only."""
     rng = sheet.rng("granules")
     spread = np.array([0.25 * sheet.height, 4.5, 4.5])
     total = np.zeros(sheet.shape, np.float32)
@@ -140,5 +140,7 @@ STRUCTURES: dict[str, tuple[Callable[[Sheet], Array], float]] = {
     "zo1": (zo1, 0.012),
     "granules": (granules, 0.070),
 }
-"""Density of each structure, and the refractive index that density 1 adds to what surrounds it. Thin structures
-(membranes: 1.45 in 5 nm) add their average over the thickness drawn here."""
+"""The density of each structure, and the refractive index that a density of 1 adds to the surroundings.
+
+Thin structures (membranes: 1.45 over 5 nm) add the average over the thickness that is drawn here.
+"""

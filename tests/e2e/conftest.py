@@ -19,7 +19,7 @@ def simulated(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(simulated, tmp_path_factory):
-    """A finished run, its configuration and its server, which broke off one download."""
+    """A finished run: its folder, its config, and its server, which broke off one download."""
     folder = tmp_path_factory.mktemp("run")
     with FileServer(simulated) as server:
         server.cut_after("tom20.tar.gz", 100_000)

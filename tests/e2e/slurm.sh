@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# A real Slurm of two virtual nodes on this machine, for tests and for trying profiles: node1 has a GPU by count, node2 none.
-#   slurm.sh install        munge and Slurm from Debian's packages (root)
-#   slurm.sh start FOLDER   config, state and logs go there; ends when both nodes are idle
-#   slurm.sh stop FOLDER    what was started from that folder, by pid
-# Partitions: cpu (both nodes), gpu (node1, may be preempted), urgent (node1, preempts gpu).
+# A real Slurm with two virtual nodes on this machine, to test profiles and to try them out. Needs root.
+#   slurm.sh install        install munge and Slurm from Debian's packages
+#   slurm.sh start FOLDER   start, with config, state and logs in the folder; return when both nodes are idle
+#   slurm.sh stop FOLDER    stop what was started in the folder
+# Nodes: node1 has a GPU (in name only), node2 has none.
+# Partitions: cpu (both nodes), gpu (node1, its jobs may be preempted), urgent (node1, preempts jobs of gpu).
 set -euo pipefail
 
 install() {
@@ -14,7 +15,7 @@ install() {
 configure() {
   local d=$1
   mkdir -p "$d"/{munge,run,state,spool,log}
-  # munge demands that others can reach its socket and not its key
+  # munge demands that other users can reach its socket, but not its key
   chmod 755 "$d" "$d/run" && chmod 700 "$d/munge"
   head -c 1024 /dev/urandom >"$d/munge/key" && chmod 400 "$d/munge/key"
   : >"$d/plugstack.conf"
@@ -25,7 +26,7 @@ SlurmctldHost=$(hostname -s)(127.0.0.1)
 SlurmctldPort=16817
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 AuthType=auth/munge
-# a preempted job may start again as soon as its credential has expired
+# a preempted job starts again only when its credential has expired
 AuthInfo=socket=$d/run/munge.sock,cred_expire=5
 CredType=cred/munge
 SlurmUser=root
@@ -39,7 +40,7 @@ SlurmdLogFile=$d/log/slurmd-%n.log
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
-# memory limits are enforced by looking at the processes every second
+# to enforce memory limits, look at the processes every second
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
@@ -49,7 +50,7 @@ AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
-SchedulerParameters=sched_interval=2,bf_interval=3
+SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
@@ -69,7 +70,7 @@ start() {
   d=$(realpath -m "$1")
   configure "$d"
   export SLURM_CONF=$d/slurm.conf
-  # steps within jobs look for the configuration here alone
+  # steps within jobs look for the configuration only here
   mkdir -p /etc/slurm && ln -s "$d/slurm.conf" /etc/slurm/slurm.conf
   munged --key-file="$d/munge/key" --socket="$d/run/munge.sock" --pid-file="$d/munged.pid" \
     --log-file="$d/munge/log" --seed-file="$d/munge/seed"

@@ -1,4 +1,4 @@
-"""The whole workflow on tiny data, over a real web server on loopback."""
+"""The whole workflow on tiny data, from a local web server."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def test_broken_download_was_resumed_and_raw_images_are_gone(finished):
 
 
 def test_one_raw_archive_at_a_time(simulated, tmp_path):
-    """Whatever room there is: both stages would fit beside each other."""
+    """Even with cores for several."""
     config = tiny(f"{simulated}/{{structure}}.tar.gz", f"{simulated}/lists/{{structure}}.csv")
     said = snakemake(tmp_path, config, "convert", "--cores", "16").said
     events = re.findall(r"Get the raw images|Removing temporary output results/raw", said)
@@ -132,7 +132,7 @@ def test_another_model_on_other_images_is_evaluated_without_training(finished, t
     )
     pd.testing.assert_frame_equal(here, there)
     assert (tmp_path / "results/report/elsewhere/seed-0/viewers/tom20.html").exists()
-    # which images the dataset's maker left out can't be known
+    # which images were left out of a dataset from elsewhere is not known
     assert "every listed image could be used" not in (tmp_path / "results/report/overview.html").read_text()
 
 
@@ -141,7 +141,7 @@ def test_compare_shows_all_runs_and_makes_none_again(finished):
     other = config | {"experiment": "other", "train": config["train"] | {"learning_rate": 0.5}}
     scores = folder / "results/evaluation"
     shutil.copytree(scores / "tiny", scores / "other")
-    # with either's configuration, the other's scores are taken as they are
+    # with the config of one, the scores of the other are only read
     for changed in (config, other):
         plan = snakemake(folder, changed, "compare", "-n").said
         counts = dict(re.findall(r"^(\w+) +(\d+)$", plan.rpartition("Job stats:")[2], re.MULTILINE))
@@ -215,33 +215,19 @@ def test_wrong_checksum_and_quota_too_large_are_told_plainly(simulated, tmp_path
     assert not list((tmp_path / "results").rglob("*part*"))
 
 
-REAL_MINI = PROJECT / "tests/e2e/real_mini.yaml"
+REAL_MINI = yaml.safe_load((PROJECT / "tests/e2e/real_mini.yaml").read_text())
 
 
-@pytest.fixture(params=["http", "path"])
-def real_mini(request, shared_data):
-    """The overlay of the real transmitted-light images, with the archives served, and as plain paths."""
-    folder = shared_data / "real-mini"
-    config = yaml.safe_load(REAL_MINI.read_text())
-    if request.param == "path":
-        yield config | {
-            "collection": {
-                "archives": f"{folder}/{{structure}}.tar.gz",
-                "lists": f"{folder}/manifests/{{structure}}.csv",
-            }
-        }
-        return
-    with FileServer(folder) as server:
-        yield config | {
-            "collection": {
-                "archives": server.url("") + "{structure}.tar.gz",
-                "lists": server.url("") + "manifests/{structure}.csv",
-            }
-        }
+def collection_in(place: str) -> dict[str, dict[str, str]]:
+    """The real archives and lists, in a folder or at an address."""
+    return {
+        "collection": {"archives": f"{place}/{{structure}}.tar.gz", "lists": f"{place}/manifests/{{structure}}.csv"}
+    }
 
 
-def test_real_images(real_mini, tmp_path):
-    stopped = snakemake(tmp_path, real_mini, "convert")
+def convert_real_images(folder: Path, config: dict) -> None:
+    """Convert the images; three of them are unusable, so the workflow stops."""
+    stopped = snakemake(folder, config, "convert")
     assert stopped.returncode == 1
     assert "2 images of alpha_tubulin" in stopped.said
     for tile in (
@@ -251,9 +237,19 @@ def test_real_images(real_mini, tmp_path):
     ):
         assert f"data/{tile}.czi channel 2 (SEG_DNA) is constant" in stopped.said
     assert "Traceback" not in stopped.said
-    assert not list((tmp_path / "results").rglob("*.checked"))
+    assert not list((folder / "results").rglob("*.checked"))
 
-    skip = real_mini | {"preprocess": real_mini["preprocess"] | {"on_bad_image": "skip"}}
+
+def test_real_images_over_http(shared_data, tmp_path):
+    with FileServer(shared_data / "real-mini") as server:
+        convert_real_images(tmp_path, REAL_MINI | collection_in(server.url("").rstrip("/")))
+
+
+def test_real_images(shared_data, tmp_path):
+    config = REAL_MINI | collection_in(f"{shared_data}/real-mini")
+    convert_real_images(tmp_path, config)
+
+    skip = config | {"preprocess": config["preprocess"] | {"on_bad_image": "skip"}}
     ran = snakemake(tmp_path, skip)
     assert ran.returncode == 0, ran.said
     assert "Convert the images" not in ran.said

@@ -1,4 +1,4 @@
-"""The workflow on a real Slurm of two virtual nodes, by the profile of the project."""
+"""The workflow on a real Slurm of two virtual nodes, with the profile of the project."""
 
 import os
 import re
@@ -17,18 +17,21 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from tests.helpers import PROJECT, SNAKEMAKE, tiny
+from tests.helpers import PROJECT, tiny
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
+SNAKEMAKE = [sys.executable, Path(__file__).with_name("eager_snakemake.py")]
 NEEDED = ("munged", "slurmctld", "slurmd", "srun", "sbatch")
 ON_GPU = ("train_model", "evaluate_structure", "predict_composite")
 LOCAL_RULES = {"download_list", "check_images", "split_structure", "split_dna", "summarise_scores"}
+TARGETS = ("evaluate", "results/predictions/tiny/seed-0/composite.ome.tif", "results/report/overview.html")
+"""Every kind of job; one page stands for all, as each start of a job takes seconds."""
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def slurm():
-    """A Slurm of its own, in the environment of all that is run."""
+    """A Slurm that the tests start, in the environment of all that they run."""
     if os.geteuid() != 0:
         pytest.skip("starting a Slurm takes root")
     missing = [name for name in NEEDED if not shutil.which(name)]
@@ -52,7 +55,7 @@ def slurm():
 def run(slurm, simulated, tmp_path_factory):
     """The folder of a run, with its configuration."""
     folder = tmp_path_factory.mktemp("run")
-    configure(folder, simulated, "tiny", {"epochs": 100, "validate_every": 20})
+    configure(folder, simulated, "tiny", {"epochs": 60, "validate_every": 20})
     return folder
 
 
@@ -63,10 +66,10 @@ def configure(folder: Path, simulated: Path, experiment: str, train: dict) -> No
 
 
 def command(folder: Path, *arguments: str) -> list[str | Path]:
-    profile = ["--workflow-profile", PROJECT / "profiles/slurm", "--slurm-init-seconds-before-status-checks", "2"]
+    profile = ["--workflow-profile", PROJECT / "profiles/slurm"]
     threads = ["--set-threads", *(f"{rule}=1" for rule in ("convert_archive", "train_model", "evaluate_structure"))]
     files = ["--snakefile", PROJECT / "Snakefile", "--directory", folder, "--configfile", folder / "config.yaml"]
-    return [SNAKEMAKE, *arguments, *files, *profile, *threads]
+    return [*SNAKEMAKE, *arguments, *files, *profile, *threads]
 
 
 def snakemake(folder: Path, *arguments: str) -> str:
@@ -108,12 +111,12 @@ def train_here(run: Path, name: str) -> Path:
 
 
 def test_whole_pipeline(run):
-    """Conversions too large for their first limit, and a training that has to make room for somebody else's job."""
+    """Conversions exceed their first memory limit, and a training makes room for somebody else's job."""
     log = run / "results/logs/train_model/tiny/seed-0.log"
     # in place of those in the profile
     partitions = [f"{rule}:slurm_partition=gpu" for rule in ON_GPU]
-    process = start(run, "--set-resources", "convert_archive:mem_mb=200*attempt**2", *partitions)
-    wait_for("epoch 20 of 100", log)
+    process = start(run, *TARGETS, "--set-resources", "convert_archive:mem_mb=200*attempt**2", *partitions)
+    wait_for("epoch 20 of 60", log)
     subprocess.run(
         ["sbatch", "--partition=urgent", "--gpus=1", "--mem=10", "--wait", "--output=/dev/null", "--wrap=true"],
         check=True,
@@ -155,11 +158,11 @@ def test_whole_pipeline(run):
 
 
 def test_workflow_is_interrupted_then_killed(run, simulated):
-    """Ctrl-C takes the jobs along; a workflow that is killed leaves its job, which ends well, and nothing is lost."""
-    configure(run, simulated, "stopped", {"epochs": 150, "validate_every": 20})
+    """Ctrl-C cancels the jobs. A killed workflow leaves its job, which ends well, and nothing is lost."""
+    configure(run, simulated, "stopped", {"epochs": 80, "validate_every": 20})
     log, state = run / "results/logs/train_model/stopped/seed-0.log", run / "results/training/stopped/seed-0/state.pt"
     process = start(run, "train")
-    wait_for("epoch 20 of 150", log)
+    wait_for("epoch 20 of 80", log)
     process.send_signal(signal.SIGINT)
     assert process.wait() != 0
     wait_for("stopped by SIGTERM", log)
@@ -178,7 +181,7 @@ def test_workflow_is_interrupted_then_killed(run, simulated):
     (ended,) = [job for job in jobs_of_slurm() if job["JobId"] == orphan["JobId"]]
     assert ended["JobState"] == "COMPLETED"
     assert "this training has ended before" in log.read_text()
-    assert pd.read_csv(run / "results/models/stopped/seed-0/history.csv").epoch.tolist() == list(range(1, 151))
+    assert pd.read_csv(run / "results/models/stopped/seed-0/history.csv").epoch.tolist() == list(range(1, 81))
     assert "Nothing to be done" in snakemake(run, "train")
 
 

@@ -1,4 +1,4 @@
-"""The whole workflow with its inputs and results in an S3 bucket, on a real S3 server on loopback."""
+"""The whole workflow with inputs and results in an S3 bucket, on a local server that answers as S3 does."""
 
 import os
 import re
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 class Bucket:
-    """A bucket, by plain keys and bytes."""
+    """A bucket: keys and bytes."""
 
     def __init__(self, name: str, endpoint: str) -> None:
         keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
@@ -37,7 +37,7 @@ class Bucket:
 
 @pytest.fixture(scope="module")
 def lab(simulated, store):
-    """A bucket with the collection in `raw/`, whose address and keys are in the environment."""
+    """A bucket with the collection in `raw/`. Its address and access keys are in the environment."""
     bucket = Bucket("lab", store)
     for path in (*simulated.glob("*.tar.gz"), *simulated.glob("lists/*.csv")):
         bucket.put(f"raw/{path.relative_to(simulated)}", path)
@@ -51,7 +51,7 @@ def in_bucket(*arguments: str, folder: str = "run") -> list[str]:
 
 @pytest.fixture(scope="module")
 def stored(finished, simulated, lab, tmp_path_factory):
-    """The folder and the configuration of a run like `finished`, but in the bucket."""
+    """The folder and the config of a run like `finished`, but with its files in the bucket."""
     archive = simulated / "tom20.tar.gz"
     config = finished[1] | {
         "collection": {
@@ -79,7 +79,7 @@ def test_results_are_those_of_a_run_without_a_bucket(finished, stored, lab):
 
 
 def test_all_results_are_in_the_bucket(finished, stored, lab):
-    """But for the tracker's and the training's state; and archives are read where they are."""
+    """All but the files of the tracker and the checkpoint. Archives are read from the bucket, not copied."""
     paths = (str(path.relative_to(finished[0])) for path in (finished[0] / "results").rglob("*") if path.is_file())
     # and what other tests have made of the run
     elsewhere = re.compile("/wandb/|results/training/|/download_archive/|/compare")
@@ -125,7 +125,7 @@ def test_compare_finds_other_runs_in_the_bucket(stored, lab):
 
 
 def test_a_stopped_training_goes_on(stored, lab):
-    """Its state stays on the machine."""
+    """Its checkpoint stays on this machine."""
     folder, config = stored
     config = config | {"experiment": "long", "train": config["train"] | {"epochs": 6, "validate_every": 1}}
     arguments = command(folder, config, *in_bucket("train"))
@@ -144,7 +144,7 @@ def test_a_stopped_training_goes_on(stored, lab):
 
 
 def test_model_and_images_from_a_bucket(finished, stored, tmp_path):
-    """With the results on this machine."""
+    """The scores are written on this machine."""
     config = stored[1] | {
         "experiment": "elsewhere",
         "evaluate": {

@@ -9,8 +9,7 @@ import pytest
 from bioio import BioImage
 
 from ssp_model.errors import InputError
-from ssp_model.simulation.geometry import Grid, grow_sheet, stamp
-from ssp_model.simulation.optics import BACKGROUND_PHOTONS, CAMERA_OFFSET, COUNTS_PER_PHOTON, phase_transfer
+from ssp_model.simulation.optics import BACKGROUND_PHOTONS, CAMERA_OFFSET, COUNTS_PER_PHOTON
 from ssp_model.simulation.simulate import PROTEINS, SimulationConfig, channel_names, simulate_collection, simulate_image
 
 SMALL = SimulationConfig(structures=("fibrillarin", "tom20", "membrane_caax_63x"), images=2, shape_zyx=(12, 64, 64))
@@ -146,27 +145,3 @@ def test_every_structure_has_a_place(structure: str) -> None:
         assert 0 < dna[nucleoli].mean() < dna[in_nuclei].mean()
     elif structure != "lamin_b1":
         assert share_in_nuclei < 0.15
-
-
-def test_transmitted_light_reverses_through_focus() -> None:
-    shape, voxel = (48, 64, 64), (0.29, 0.10833, 0.10833)
-    grid = Grid(shape, voxel, (0,))
-    bead = stamp(grid, grid.extent[None] / 2, 0.2)
-    spectrum = np.fft.rfftn(bead) * 1j * phase_transfer(shape, voxel)
-    axis = np.fft.irfftn(spectrum, s=shape, axes=(0, 1, 2))[:, 32, 32]
-
-    assert axis[22] * axis[26] < 0
-    # the light comes down, so a denser bead focuses it below itself
-    assert axis[22] > 0 > axis[26]
-    np.testing.assert_allclose(axis[24 - 6 : 24], -axis[24 : 24 + 6][::-1], atol=0.01 * abs(axis).max())
-
-
-def test_sheet_keeps_structures_apart() -> None:
-    sheet = grow_sheet(Grid(FIELD, (0.29, 0.10833, 0.10833), (3,)))
-
-    nucleus, nucleolus = sheet.nucleus < 0, sheet.nucleolus < 0
-    assert 0.03 < nucleus.mean() < 0.6
-    assert nucleolus.any()
-    assert (nucleus | ~nucleolus).all()
-    assert (sheet.border[nucleus] > 0.5).all()
-    assert (sheet.surface[nucleus] > 0).all()
