@@ -1,8 +1,8 @@
 """Multi-Head (Las.) of RepMode's table 1: a plain 3D U-Net whose last convolution has a channel for each task.
 
-The tasks share everything but the last convolution. A sample trains the channel of its own structure; other channels get
-no loss. With 12 tasks and width 32 the network has 100,196,768 parameters with kernels of 5^3, and 23,286,368 with
-3^3. The paper does not say which kernel size it used. 5^3 gives the topology and the cost of RepMode.
+The tasks share everything but the last convolution. A sample trains the channel of its own structure; others get no
+loss. With 12 tasks and width 32 the network has 100,196,768 parameters with kernels of 5^3, and 23,286,368 with 3^3.
+The paper does not say which kernel size it used. 5^3 gives the topology and the cost of RepMode.
 
 Shapes: N batch, C channels, T tasks, D H W voxels. D, H and W must be multiples of 16 (four halvings).
 """
