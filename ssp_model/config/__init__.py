@@ -1,1 +1,1 @@
-"""Every key of the configuration, once: what it means, how it is read, the docs made from it."""
+"""The config: what each key means, how a config is read and checked, and the docs made from the keys."""

@@ -1,4 +1,4 @@
-"""The JSON schema and the docs table of the configuration; `python -m ssp_model.config.docs` writes both."""
+"""Write the JSON schema and the docs table of the config keys: `python -m ssp_model.config.docs`."""
 
 import json
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def _rows(section: type[Section], defaults: Any, prefix: str = "") -> dict[str, 
 
 
 def _method_rows(kinds: Sequence[type[Section]], value: Any, name: str) -> dict[str, str]:
-    """Return the rows of a section that each method has of its own kind: the methods, then the keys of any."""
+    """Return the rows of a section that differs between methods: first the methods, then the keys of all methods."""
     methods = {kind: kind.model_fields["method"] for kind in kinds}
     meanings = [f"`{field.annotation.__args__[0]}`: {field.description}" for field in methods.values()]  # type: ignore[union-attr]
     rows = {f"{name}.method": f"| `{name}.method` | `{json.dumps(value['method'])}` | {' '.join(meanings)} |"}
@@ -40,12 +40,12 @@ def _method_rows(kinds: Sequence[type[Section]], value: Any, name: str) -> dict[
 
 
 def schema_json() -> str:
-    """The JSON schema of the configuration."""
+    """Return the JSON schema of the config."""
     return json.dumps(Config.model_json_schema(), indent=2) + "\n"
 
 
 def docs_table(config_yaml: Path) -> str:
-    """The table of all keys, with the defaults of `config.yaml`."""
+    """Return the table of all keys, with the defaults of `config.yaml`."""
     defaults = yaml.safe_load(config_yaml.read_text())
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *_rows(Config, defaults).values()]) + "\n"
 

@@ -1,4 +1,4 @@
-"""Read and check a configuration: YAML in, sections out, one sentence for each wrong key."""
+"""Read and check a config: YAML in, sections out, one sentence for each wrong key."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,18 +11,18 @@ from ssp_model.config.schema import Config, Section, sections_of
 from ssp_model.errors import InputError
 
 MOVED_TO_RESOURCES = {"train.devices": "tasks_per_node", "train.nodes": "nodes", "train.cache": "cache"}
-"""Keys of version 0.1.0 that say where a training is computed, and what took their places."""
+"""Keys of version 0.1.0 that said where a training is computed, and the resources in their place."""
 
 SectionT = TypeVar("SectionT", bound=Section)
 
 
 def parse_section(kind: type[SectionT], values: dict[str, Any]) -> SectionT:
-    """Check a section, or a whole configuration.
+    """Check a section, or a whole config.
 
     Raises
     ------
     InputError
-        One sentence for each wrong key or value, naming it.
+        A key or value is wrong; the text has a sentence for each and names it.
     """
     try:
         return kind.model_validate(values)
@@ -32,12 +32,12 @@ def parse_section(kind: type[SectionT], values: dict[str, Any]) -> SectionT:
 
 
 def parse_config(values: dict[str, Any]) -> Config:
-    """Check a whole configuration, as `parse_section` does."""
+    """Check a whole config, as `parse_section` does."""
     return parse_section(Config, values)
 
 
 def read_config(paths: Sequence[str | Path]) -> Config:
-    """Read and check a configuration from YAML files, each overlaying those before, as `--configfile` does."""
+    """Read and check a config from YAML files. Later files override earlier ones, as with `--configfile`."""
     values: dict[str, Any] = {}
     for path in paths:
         values = _overlay(values, read_yaml(path))
@@ -50,7 +50,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        There is no such file, or it is none of YAML keys.
+        The file does not exist, or does not hold YAML keys.
     """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
@@ -70,7 +70,7 @@ def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sentence(problem: Any) -> str:
-    """Say in words what pydantic found."""
+    """Turn a problem that pydantic found into a sentence."""
     keys, section = _locate(problem["loc"])
     key = ".".join(keys) or "the configuration"
     match problem["type"]:
@@ -91,12 +91,12 @@ def _sentence(problem: Any) -> str:
 
 
 def _locate(place: tuple[int | str, ...]) -> tuple[list[str], type[Section] | None]:
-    """Return the keys that lead to a place, and the section that the last of them is in."""
+    """Return the keys that lead to a place, and the section that holds the last key."""
     keys: list[str] = []
     section: type[Section] | None = Config
     inner: list[type[Section]] = [Config]
     for part in place:
-        if len(inner) > 1:  # pydantic names the method that was chosen, which is no key
+        if len(inner) > 1:  # this part is the chosen method, not a key
             inner = [kind for kind in inner if str(part) in str(kind.model_fields["method"].annotation)]
             continue
         section = inner[0] if inner else None

@@ -1,7 +1,7 @@
-"""The configuration: science only. Every default stands in `config.yaml`; a method's own settings have theirs here.
+"""The config keys: science only. Defaults are in `config.yaml`; those of one method's own settings are here.
 
-These models are the one description of the keys: the JSON schema (`workflow/schemas/config.schema.json`) and the
-table in `docs/config.md` are written from them by `python -m ssp_model.config.docs`, and a test holds them together.
+These models are the only description of the keys. `python -m ssp_model.config.docs` writes the JSON schema
+(`workflow/schemas/config.schema.json`) and the table in `docs/config.md` from them, and a test checks that they agree.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.fields import FieldInfo
 
 PATCH_STEP = 16
-"""The network halves each axis four times."""
+"""Sizes are multiples of this, because the network halves each axis four times."""
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -18,20 +18,24 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 ZYX = tuple[Positive, Positive, Positive]
 PatchSize = Annotated[int, Field(gt=0, multiple_of=PATCH_STEP)]
 Width = Annotated[
-    int, Field(ge=1, description="Channels of the first level, doubled at each of the four below; published: 32.")
+    int,
+    Field(
+        ge=1,
+        description="Channels of the first level, doubled at each of the four levels below. Published: 32.",
+    ),
 ]
 Address = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Section(BaseModel):
-    """A part of the configuration: closed (an unknown key is an error) and immutable."""
+    """A section of the config. An unknown key is an error, and values can't be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def sections_of(field: FieldInfo) -> list[type[Section]]:
-    """Return the sections that a key may hold: none for a plain value, several where a method chooses."""
+    """Return the sections that a key may hold: none for a plain value, several if the method chooses."""
     options = getattr(field.annotation, "__args__", (field.annotation,))
     return [kind for kind in options if isinstance(kind, type) and issubclass(kind, Section)]
 
@@ -40,15 +44,15 @@ class CollectionConfig(Section):
     """Where the images come from."""
 
     archives: Address = Field(
-        description="Address of each structure's `.tar.gz` of images; `{structure}` is filled in. "
-        "`https://`, `http://`, `s3://` (an object in S3), `file://` or a plain path."
+        description="Address of the image archive (`.tar.gz`) of each structure; `{structure}` stands for its name. "
+        "`https://`, `http://`, `s3://` (an object in S3), `file://` or a path."
     )
     lists: Address = Field(
-        description="Address of each structure's image list, a CSV with the columns `path_czi`, "
-        "`channel_signal` and `channel_target` (channels count from 0)."
+        description="Address of the image list of each structure: a CSV file with the columns `path_czi`, "
+        "`channel_signal` and `channel_target` (the first channel is 0)."
     )
     sha256: dict[str, Sha256] = Field(
-        description="Checksums by address; a file whose address is here must match. Others are not checked."
+        description="SHA-256 checksums by address. A file whose address is here must match; others are not checked."
     )
 
     @model_validator(mode="after")
@@ -60,38 +64,38 @@ class CollectionConfig(Section):
 
 
 class SplitSizes(Section):
-    """A number of images for each split."""
+    """Number of images in each split."""
 
-    train: int = Field(ge=1, description="Images to train on.")
-    val: int = Field(ge=1, description="Images to choose the best model by.")
-    test: int = Field(ge=1, description="Images to measure the model on.")
+    train: int = Field(ge=1, description="Number of images to train on.")
+    val: int = Field(ge=1, description="Number of images to choose the best model with.")
+    test: int = Field(ge=1, description="Number of images to test the model on.")
 
 
 class DnaConfig(Section):
-    """A further structure whose images are drawn from those of the others (the DNA dye is in most of them)."""
+    """One more structure, whose images are drawn from those of the others (the DNA dye is in most images)."""
 
-    name: Name = Field(description="Its name; its candidates are the image list of that name.")
-    quota: SplitSizes = Field(description="How many images to draw for each split.")
+    name: Name = Field(description="Its name. The image list with this name holds the images to draw from.")
+    quota: SplitSizes = Field(description="Number of images to draw for each split.")
 
 
 class SplitConfig(Section):
-    """How each structure's images are split."""
+    """How the images of each structure are split."""
 
-    seed: int = Field(ge=0, description="Seed of the shuffles.")
-    train_fraction: Fraction = Field(description="Share of a structure's images not kept for testing.")
-    fit_fraction: Fraction = Field(description="Share of those that are trained on; the rest validate.")
+    seed: int = Field(ge=0, description="Random seed of the shuffles.")
+    train_fraction: Fraction = Field(description="Share of a structure's images that is not kept for testing.")
+    fit_fraction: Fraction = Field(description="Share of these that is trained on. The rest is for validation.")
 
 
 class PreprocessConfig(Section):
     """How a raw image becomes a volume at training resolution."""
 
-    scale: ZYX | None = Field(description="Resize factors (Z, Y, X). Either this or `voxel_size_um`, the other null.")
+    scale: ZYX | None = Field(description="Resize factors (Z, Y, X). Give this or `voxel_size_um`; the other is null.")
     voxel_size_um: ZYX | None = Field(
-        description="Voxel size wanted (Z, Y, X), in um; factors then follow from each file's own pixel sizes."
+        description="Wanted voxel size (Z, Y, X) in um. Each file is then resized according to its own pixel sizes."
     )
     on_bad_image: Literal["stop", "skip"] = Field(
-        description="What to do about an image that can't be used (constant, corrupt, missing): `stop` names all "
-        "of the structure's and ends; `skip` leaves them out and lists them in the report."
+        description="What to do if an image can't be used (constant, corrupt, missing). `stop`: name all such images "
+        "of the structure and end. `skip`: leave them out and list them in the report."
     )
 
     @model_validator(mode="after")
@@ -105,7 +109,9 @@ class RepModeConfig(Section):
     """The method RepMode."""
 
     title: ClassVar[str] = "RepMode"
-    method: Literal["repmode"] = Field(description="RepMode (CVPR 2023): five experts merged into one kernel a task.")
+    method: Literal["repmode"] = Field(
+        description="RepMode (CVPR 2023), five experts merged into one kernel for each structure."
+    )
     width: Width
 
 
@@ -114,24 +120,26 @@ class MultiHeadLastConfig(Section):
 
     title: ClassVar[str] = "Multi-Head (Las.)"
     method: Literal["multi_head_last"] = Field(
-        description="One plain U-Net; its last convolution has a channel a task."
+        description="Multi-Head (Las.), one plain U-Net whose last convolution has a channel for each structure."
     )
     width: Width
-    kernel: Literal[5, 3] = Field(5, description="Size of the convolutions' kernels along each axis, in voxels.")
+    kernel: Literal[5, 3] = Field(
+        5, description="`multi_head_last` only: voxels of a convolution kernel along each axis, 5 or 3."
+    )
 
 
 ModelConfig = RepModeConfig | MultiHeadLastConfig
-"""The network: the name of its method, and the method's own settings."""
+"""The method's name and its own settings."""
 
 
 def parse_model(values: dict[str, Any]) -> ModelConfig:
-    """Return the settings of a method from plain values, as `model_dump` gives."""
+    """Return the settings of a method from plain values, such as `model_dump` returns."""
     adapter: TypeAdapter[ModelConfig] = TypeAdapter(Annotated[ModelConfig, Field(discriminator="method")])
     return adapter.validate_python(values)
 
 
 def method_title(method: str) -> str:
-    """Return what the paper calls a method."""
+    """Return the name that the paper gives a method."""
     return {kind.model_fields["method"].annotation.__args__[0]: kind.title for kind in ModelConfig.__args__}[method]
 
 
@@ -139,89 +147,97 @@ class TrainConfig(Section):
     """The training."""
 
     patch: tuple[PatchSize, PatchSize, PatchSize] = Field(
-        description=f"Size of the crops (Z, Y, X) in voxels, multiples of {PATCH_STEP}."
+        description=f"Size of the crops (Z, Y, X) in voxels; multiples of {PATCH_STEP}."
     )
-    epochs: int = Field(ge=1, description="Epochs; in one, each training image gives one random crop.")
-    batch_size: int = Field(ge=1, description="Crops a step.")
-    learning_rate: Positive = Field(description="Adam's learning rate.")
+    epochs: int = Field(ge=1, description="Number of epochs. In an epoch, each training sample gives one random crop.")
+    batch_size: int = Field(ge=1, description="Number of crops in a training step.")
+    learning_rate: Positive = Field(description="Learning rate of the optimizer (Adam).")
     schedule: Literal["constant", "cosine"] = Field(
-        description="Learning rate over the training: `constant`, or falling to zero along half a `cosine`."
+        description="Learning rate during the training: `constant`, or `cosine`, which falls to zero along half a "
+        "cosine."
     )
     warmup_steps: Annotated[int, Field(ge=0)] = Field(
-        description="Steps over which the learning rate first rises linearly; 0 for none."
+        description="Number of steps in which the learning rate rises linearly at the start; 0 for none."
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(
-        description="Decoupled weight decay (AdamW); with 0 this is Adam."
+        description="Decoupled weight decay (AdamW). With 0 the optimizer is Adam."
     )
-    gradient_clip: Positive | None = Field(description="Largest norm of the gradient, or null for no limit.")
+    gradient_clip: Positive | None = Field(description="Largest norm of the gradient; null for no limit.")
     ema: Fraction | None = Field(
-        description="Decay of a running average of the weights, which then is validated and kept; null for none."
+        description="Decay of a running average of the weights. The averaged weights are then validated and "
+        "saved. Null for none."
     )
     early_stopping: Annotated[int, Field(ge=1)] | None = Field(
-        description="Validations without a better model after which training ends, or null."
+        description="The training ends after this number of validations without a better model; null for never."
     )
     keep_every: Annotated[int, Field(ge=1)] | None = Field(
-        description="Epochs after which a model is kept besides the best, under `results/training`; null for none."
+        description="Number of epochs after which a model is saved again in `results/training`; null for never."
     )
-    validate_every: int = Field(ge=1, description="Epochs between validations on whole images.")
+    validate_every: int = Field(
+        ge=1, description="Epochs from one validation to the next. A validation predicts whole images."
+    )
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
-        description="Arithmetic of the network: `auto` takes bf16 where the hardware has units for it, fp16 on "
+        description="Number format of the network: `auto` is bf16 where the hardware has units for it, fp16 on "
         "older GPUs, float32 otherwise."
     )
 
 
 class TrackingConfig(Section):
-    """Who follows a training."""
+    """Where a training reports to."""
 
     wandb: Literal["offline", "online", "disabled"] = Field(
-        description="Weights & Biases: `offline` writes a run beside the model, to look at or `wandb sync` later; "
-        "`online` sends it as it comes; or `disabled`."
+        description="Weights & Biases: `offline` writes its files beside the model, to upload later with `wandb sync`; "
+        "`online` uploads them during the training; `disabled` writes none."
     )
-    project: str = Field(min_length=1, description="The project there.")
+    project: str = Field(min_length=1, description="Project in Weights & Biases.")
 
 
 class PredictConfig(Section):
     """The sliding window over whole images."""
 
     patch: tuple[PatchSize, PatchSize, PatchSize] | None = Field(
-        description="Size of a window (Z, Y, X), or null for that of the crops the model was trained on."
+        description="Size of a window (Z, Y, X); null for the size of the crops that the model was trained on."
     )
-    overlap: Annotated[float, Field(ge=0, lt=1)] = Field(description="Overlap of neighbouring windows.")
+    overlap: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="Share of a window that the next window covers again, from 0 to below 1."
+    )
     flips: Annotated[str, Field(pattern="^z?y?x?$")] = Field(
-        description="Axes, such as `zyx`, along which windows are also predicted flipped, then averaged; each doubles "
-        "the work. Empty for none."
+        description="Axes, such as `zyx`, along which windows are also predicted flipped. The predictions are "
+        "averaged. Each axis doubles the work. Empty for none."
     )
 
 
 class EvaluateConfig(Section):
-    """What the evaluation keeps."""
+    """What is evaluated, and which images are kept."""
 
     model: str | None = Field(
-        description="A model file (a path or `s3://`) to evaluate instead of training one, or null; nothing is "
-        "trained then."
+        description="Model file (a path or `s3://`) to evaluate; null for the model that is trained. With a model "
+        "file, nothing is trained."
     )
     test_set: str | None = Field(
-        description="A dataset (HDF5, a path or `s3://`) to evaluate on instead of the test split, or null; no image "
-        "is downloaded then unless training needs it."
+        description="Dataset (HDF5, a path or `s3://`) to evaluate on; null for the test split. With a dataset, images "
+        "are downloaded only if the training needs them."
     )
     save_images: Literal["pictured", "all"] = Field(
-        description="Predictions to keep as OME-TIFF, with signal and target: those `pictured` in the report (best, "
-        "median and worst of each structure), or `all`."
+        description="Which predictions to save as OME-TIFF, with signal and target: those `pictured` in the report "
+        "(best, median and worst of each structure), or `all`."
     )
 
 
 class Config(Section):
-    """Everything a run depends on."""
+    """Everything that a run depends on."""
 
-    experiment: Name = Field(description="Name of the run, of its folder under `results/models`.")
+    experiment: Name = Field(description="Name of this experiment, and of its folders under `results`.")
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = Field(
-        description="One training a seed."
+        description="Random seeds. Each seed is one training."
     )
     structures: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
-        description="Structures to train on, each with an archive and an image list."
+        description="Structures to train on. Each has an archive and an image list."
     )
     collection: CollectionConfig
-    dna: DnaConfig | None = Field(description="The structure drawn from the images of the others, or null.")
+    dna: DnaConfig | None = Field(
+        description="Structure whose images are drawn from those of the others; null for none."
+    )
     split: SplitConfig
     preprocess: PreprocessConfig
     model: ModelConfig = Field(discriminator="method")
@@ -232,7 +248,7 @@ class Config(Section):
 
     @property
     def tasks(self) -> list[str]:
-        """All structures, the one drawn from the others included, alphabetically: the order of the tasks."""
+        """All structures in alphabetical order, which is the order of the tasks. The drawn structure is included."""
         return sorted([*self.structures, *([self.dna.name] if self.dna else [])])
 
     @model_validator(mode="after")

@@ -1,1 +1,1 @@
-"""Trained models as files: ours, and the checkpoints of the authors."""
+"""Trained models as files: our model files, and the checkpoints of the RepMode authors."""

@@ -1,7 +1,7 @@
-"""Checkpoints of the authors: the names of their parameters, and the import of such a file.
+"""Checkpoints of the RepMode authors: import a file, and translate the names of its parameters.
 
-Published names are facts of the file format (`torch.save` of the authors' module); the gate and batch norm of a
-published convolution belong to one module, here to two.
+The published names are facts of the file format (`torch.save` of the authors' module). In a published checkpoint, one
+module has the gate and the batch norm of a convolution; here they belong to two modules.
 """
 
 import argparse
@@ -31,15 +31,15 @@ _CONSTANT = re.compile(r"\.expert_avg[35]x[35]_pool$")
 
 
 def state_dict_from_published(published: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the parameters of a published checkpoint to those of `RepMode`."""
+    """Rename the parameters of a published checkpoint to the names of `RepMode`."""
     return {rename(name): value for name, value in published.items() if not _CONSTANT.search(name)}
 
 
 def rename(name: str) -> str:
-    """`encoder_block1.conv_more.conv1.gate.weight` is `encoder.0.block1.conv.gate.weight` here."""
+    """Translate a name: `encoder_block1.conv_more.conv1.gate.weight` is `encoder.0.block1.conv.gate.weight` here."""
     for published, ours in _EXPERT.items():
         name = re.sub(rf"\.{published}$", f".experts.{ours}", name)
-    # decoder blocks are counted from the top of the network; here they come in the order of use
+    # published decoder blocks are counted from the top of the network, ours in the order of use
     name = re.sub(r"^decoder_block(\d)\.convt\.", lambda m: f"up.{4 - int(m[1])}.", name)
     name = re.sub(r"^decoder_block(\d)\.conv_less\.", lambda m: f"decoder.{4 - int(m[1])}.", name)
     name = re.sub(r"^encoder_block(\d)\.conv_down\.", lambda m: f"down.{int(m[1]) - 1}.", name)
@@ -52,22 +52,22 @@ def rename(name: str) -> str:
 
 
 def import_checkpoint(checkpoint: str | Path, model: str | Path) -> None:
-    """Turn a checkpoint of the authors into a model file of this project, with identical predictions.
+    """Convert a checkpoint of the authors to a model file with identical predictions.
 
     Parameters
     ----------
     checkpoint : path
-        A file as their training writes it (`torch.save` of a dict with `nn_module`, `opts`, `nn_state`, ...).
+        File that their training wrote (`torch.save` of a dict with `nn_module`, `opts`, `nn_state`, ...).
     model : path
         Model file to write, `.safetensors`.
 
     Raises
     ------
     InputError
-        The file is not such a checkpoint, or holds objects that only running foreign code could restore.
+        The file is not such a checkpoint, or holds objects that can only be restored by running its code.
     """
     try:
-        # besides numbers and plain containers, their options are an argparse.Namespace, which is harmless
+        # apart from numbers and plain containers there are options, as an argparse.Namespace, which is harmless
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:

@@ -1,6 +1,6 @@
-"""Model files: weights as safetensors, with everything needed to use them as metadata.
+"""Model files: weights as safetensors, and metadata with everything that is needed to use them.
 
-The safetensors format holds numbers and text only, so opening a stranger's model runs no code.
+The safetensors format holds only numbers and text, so opening a model of a stranger runs no code.
 """
 
 import json
@@ -21,32 +21,32 @@ from ssp_model.nn.methods import METHODS, method_class
 
 FORMAT = "ssp_model 2"
 FIRST_FORMAT = "ssp_model RepMode 1"
-"""The format of version 0.1.0, which knew one method."""
+"""Format of version 0.1.0, which had one method."""
 NORMALISATION = "each raw image: subtract its mean, divide by its standard deviation, then resize"
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model file says of its model.
+    """What a model file says about its model.
 
     Attributes
     ----------
     structures : tuple of str
-        What it predicts; a task is the place of its structure here.
+        What the model predicts. The position of a structure here is its task.
     method : str
         Name of the method.
     settings : dict
         The method's own settings, such as `width`.
     patch : tuple of int
-        Size of the crops it was trained on, Z, Y, X, and of the windows it predicts.
+        Size (Z, Y, X) of the crops it was trained on and of the windows it predicts.
     voxel_size_um : tuple of float, or None
-        Z, Y, X; None where the training images had no pixel sizes.
+        Z, Y, X; None if the training images had no pixel sizes.
     preprocess : dict
-        The section `preprocess` of the configuration it was trained with.
+        The section `preprocess` of the config it was trained with.
     config : dict
-        The configuration it was trained with, whole.
+        The config it was trained with.
     training : dict
-        The run and where it ended: experiment, seed, best epoch, its validation MSE.
+        Experiment, seed, best epoch, and the validation MSE of this epoch.
     """
 
     structures: tuple[str, ...]
@@ -84,7 +84,7 @@ def make_network(method: str, num_tasks: int, settings: dict[str, Any]) -> Metho
     num_tasks : int
         Number of structures.
     settings : dict
-        The method's own settings; an entry `method` is passed over.
+        The method's own settings. An entry `method` is ignored.
     """
     own = {key: value for key, value in settings.items() if key != "method"}
     return method_class(method)(num_tasks, **own)
@@ -92,24 +92,24 @@ def make_network(method: str, num_tasks: int, settings: dict[str, Any]) -> Metho
 
 def save_model(network: Method, info: ModelInfo, path: str | Path) -> None:
     """Write a model file, `.safetensors`."""
-    # one layout for all hardware: channels_last is a matter of speed, not of content
+    # one memory layout for all hardware: channels_last changes the speed, not the content
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     metadata = {"format": FORMAT, "info": json.dumps(asdict(info))}
     with replacing(path) as temporary:
         save_file(state, temporary, metadata)
-        # safetensors lets the owner alone read the file
+        # safetensors makes the file readable only for its owner
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
 
 
 def read_info(path: str | Path) -> ModelInfo:
-    """Read what a model file says of its model, without its weights.
+    """Read what a model file says about its model, without the weights.
 
     Raises
     ------
     InputError
-        The file is no model file of this project, is damaged, or was written by a later version.
+        The file is not a model file of this project, is damaged, or was written by a later version.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -147,12 +147,12 @@ def read_info(path: str | Path) -> ModelInfo:
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Method, ModelInfo]:
-    """Read a model file; the network comes in evaluation mode.
+    """Read a model file. The network is in evaluation mode.
 
     Raises
     ------
     InputError
-        The file is no model file of this project, is damaged, or was written by a later version.
+        The file is not a model file of this project, is damaged, or was written by a later version.
     """
     info = read_info(path)
     network = make_network(info.method, len(info.structures), info.settings)

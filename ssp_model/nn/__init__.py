@@ -1,1 +1,1 @@
-"""Networks: pure `nn.Module`s, no files and no Fabric."""
+"""Networks: pure `nn.Module`. They read no files and do not know Fabric."""

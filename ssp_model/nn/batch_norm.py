@@ -1,4 +1,7 @@
-"""Batch norm over the samples of all processes of a training."""
+"""Batch norm over the samples of all processes of a training.
+
+Shapes: N batch, C channels, D H W voxels.
+"""
 
 from typing import Any
 
@@ -8,28 +11,28 @@ from torch import Tensor, nn
 
 
 class SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over all processes; its gradient, too, is the sum of theirs."""
+    """Sum a tensor over all processes. The gradient is also summed over all processes."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        """The sum, the same in every process."""
+        """Return the sum, the same in every process."""
         total = value.clone()
         dist.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """Each process's sum depends on every process's value."""
+        """Sum the gradients: the sum of each process depends on the value of every process."""
         total = gradient.clone()
         dist.all_reduce(total)
         return total
 
 
 class AllReduceBatchNorm3d(nn.BatchNorm3d):
-    """Batch norm over the samples of all processes, on a CPU too; parameters and statistics as in `BatchNorm3d`."""
+    """Batch norm over the samples of all processes, also on a CPU. Its state is that of `BatchNorm3d`."""
 
     def forward(self, x_NCDHW: Tensor) -> Tensor:
-        """(N, C, D, H, W); N may differ between processes."""
+        """Normalise (N, C, D, H, W); N may differ between processes."""
         if not self.training:
             return super().forward(x_NCDHW)
         assert self.running_mean is not None
@@ -52,7 +55,7 @@ class AllReduceBatchNorm3d(nn.BatchNorm3d):
 
 
 def synchronise_batch_norm(network: nn.Module, device: torch.device) -> None:
-    """Let each batch norm of a network see the batch of all processes."""
+    """Make each batch norm of a network see the samples of all processes."""
     for name, child in network.named_children():
         if not isinstance(child, nn.BatchNorm3d):
             synchronise_batch_norm(child, device)

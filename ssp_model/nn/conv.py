@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 
 class SameConv3d(nn.Module):
-    """A plain convolution without bias, initialised as torch does.
+    """Plain convolution without bias, with the initial weights of torch.
 
     Parameters
     ----------
     in_channels, out_channels : int
     kernel : int
-        Size of the kernel along each axis, odd.
+        Size of the kernel along each axis in voxels, odd.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
@@ -26,7 +26,7 @@ class SameConv3d(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
 
     def forward(self, x_NCDHW: Tensor) -> Tensor:
-        """(N, I, D, H, W) to (N, O, D, H, W)."""
+        """Convolve (N, I, D, H, W) to (N, O, D, H, W)."""
         return convolve(x_NCDHW, self.weight)
 
 
@@ -35,7 +35,7 @@ def convolve(x_NCDHW: Tensor, kernel_OIDHW: Tensor) -> Tensor:
     depth, height, width = (size // 2 for size in kernel_OIDHW.shape[2:])
     in_bf16 = x_NCDHW.dtype is torch.bfloat16 or torch.is_autocast_enabled("cpu")
     if x_NCDHW.device.type == "cpu" and in_bf16 and x_NCDHW.shape[2] < 5 and depth > 0:
-        # oneDNN 3.12 (torch 2.13, AVX-512 bf16) gives wrong weight gradients, NaN at times, for an input of fewer
-        # planes than the kernel when it pads the input itself; they are right when the input is padded beforehand
+        # if oneDNN 3.12 (torch 2.13, AVX-512 bf16) pads an input of fewer planes than the kernel, it gives wrong
+        # weight gradients, sometimes NaN; they are right if the input is padded first
         x_NCDHW, depth = F.pad(x_NCDHW, (0, 0, 0, 0, depth, depth)), 0
     return F.conv3d(x_NCDHW, kernel_OIDHW, padding=(depth, height, width))

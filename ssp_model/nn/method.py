@@ -1,4 +1,4 @@
-"""What the rest of the package asks of a method's network.
+"""What the rest of the package needs from a method's network.
 
 Shapes: N batch, T tasks, D H W voxels.
 """
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 
 class Method(nn.Module, ABC):
-    """A network that predicts several structures.
+    """Network that predicts several structures.
 
-    Its constructor takes the number of tasks and, by keyword, the settings of the method (`model` in the config).
-    Each size of its input is a multiple of `unet.STRIDE`.
+    The constructor takes the number of tasks and, by keyword, the settings of the method (`model` in the config). Each
+    spatial size of the input is a multiple of `unet.STRIDE`.
 
     Parameters
     ----------
     num_tasks : int
-        Number of structures; a task is the index of one.
+        Number of structures. A task is the number of a structure, counted from 0.
     """
 
     def __init__(self, num_tasks: int) -> None:
@@ -28,16 +28,17 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, task: Tensor) -> Tensor:
-        """Predict the structure asked of each sample.
+        """Predict for each sample the structure of its task.
 
-        A batch may mix tasks, in training and in evaluation; a sample's output depends on no other sample's task.
+        A batch may mix tasks, in training and in evaluation. The output of a sample does not depend on the tasks of
+        other samples.
 
         Parameters
         ----------
         x : Tensor
             Standardised transmitted light, (N, 1, D, H, W).
         task : Tensor
-            The structure wanted of each sample, (N,), int64.
+            Task of each sample, (N,), int64.
 
         Returns
         -------
@@ -49,9 +50,9 @@ class Method(nn.Module, ABC):
     def specialise(self, task: int) -> nn.Module:
         """Return the cheapest network that computes one task in evaluation: (N, 1, D, H, W) to the same shape.
 
-        It has its own weights, on this network's device.
+        It has weights of its own, on the device of this network.
         """
 
     def inspect(self) -> Mapping[str, Any]:
-        """Return what a report may draw: `gates` with the names of `experts` and their `weights`, or nothing."""
+        """Return what a report may draw: `gates`, with the names of the `experts` and their `weights`, or nothing."""
         return {}

@@ -1,14 +1,14 @@
 """Mixture of Diverse Experts convolution (RepMode, sections 3.2 and 3.3).
 
-Five experts look at the input at different scales: convolutions of 5^3, 3^3 and 1^3, and a 1^3 convolution
-after an average pool of 3^3 and of 5^3. All are linear, so for a given task their gate-weighted sum is one
-5^3 kernel: gating re-parameterisation merges them and the network convolves once.
+Five experts look at the input at different scales: convolutions of 5^3, 3^3 and 1^3 voxels, and a 1^3 convolution after
+an average pool of 3^3 and of 5^3. All are linear, so for a given task their sum, weighted by the gates, is one 5^3
+kernel. Gating re-parameterisation merges the experts into this kernel, and the network convolves once.
 
 - Kernels are merged once for each distinct task of a batch, not for each sample.
-- The four small experts are combined as what they are, 27 voxels at the centre and one value everywhere; only the
-  5^3 expert is weighted at full size (`MergeKernels`).
-- Voxels of a kernel that could only ever meet padding are left out (`reach`).
-- The batch comes sorted by task (see `TaskGroups`), so that each task's samples are one slice of it.
+- The four small experts are merged at their own size: 27 voxels at the centre, and one value everywhere. Only the 5^3
+  expert is weighted at full size (`MergeKernels`).
+- Voxels of a kernel that could only meet padding are left out (`reach`).
+- The batch is sorted by task (`TaskGroups`), so the samples of a task are one slice of it.
 
 Shapes: N batch, C channels (I in, O out), D H W voxels, T distinct tasks of the batch, E experts.
 """
@@ -30,14 +30,14 @@ KERNEL_SIZE = {"conv5": 5, "conv3": 3, "conv1": 1, "pool3": 1, "pool5": 1}
 
 @dataclass(frozen=True)
 class TaskGroups:
-    """The distinct tasks of a batch that is sorted by task.
+    """Distinct tasks of a batch that is sorted by task.
 
     Attributes
     ----------
     tasks_T : Tensor
         The distinct tasks, ascending, int64.
     counts : tuple of int
-        How many samples each has, in the same order.
+        Number of samples of each, in the same order.
     """
 
     tasks_T: Tensor
@@ -45,7 +45,7 @@ class TaskGroups:
 
 
 class MoDEConv3d(nn.Module):
-    """Five experts, merged into one 5x5x5 kernel a task by gating re-parameterisation."""
+    """Merge five experts into one 5x5x5 kernel for each task, by gating re-parameterisation."""
 
     def __init__(self, num_tasks: int, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -58,24 +58,24 @@ class MoDEConv3d(nn.Module):
         self.gate = nn.Linear(num_tasks, len(EXPERTS) * out_channels)
 
     def gates(self, tasks_T: Tensor) -> Tensor:
-        """Weights of the experts, (T, E, O), summing to one over E; always float32."""
-        # a linear layer of one-hot tasks picks columns
+        """Return the weights of the experts, (T, E, O), float32; their sum over E is one."""
+        # a linear layer with one-hot tasks as input picks columns
         logits = self.gate.weight.t()[tasks_T] + self.gate.bias
         return logits.view(-1, len(EXPERTS), self.out_channels).softmax(dim=1)
 
     def kernels(
         self, tasks_T: Tensor, dtype: torch.dtype = torch.float32, reach: tuple[int, int, int] = (2, 2, 2)
     ) -> tuple[Tensor, ...]:
-        """Merged kernels of the given tasks.
+        """Return the merged kernels of the given tasks.
 
         Parameters
         ----------
         tasks_T : Tensor
             Distinct tasks, int64.
         dtype : torch.dtype
-            Of the kernels; that of the convolution.
+            Type of the kernels, as the convolution needs it.
         reach : tuple of int
-            Voxels to either side of the centre that are wanted in z, y and x, at most 2 (see `reach`).
+            Wanted voxels to each side of the centre in Z, Y, X, at most 2 (see `reach`).
 
         Returns
         -------
@@ -87,7 +87,7 @@ class MoDEConv3d(nn.Module):
         return tuple(kernel_ODHWI.permute(0, 4, 1, 2, 3) for kernel_ODHWI in merged)
 
     def forward(self, x_NCDHW: Tensor, groups: TaskGroups) -> Tensor:
-        """Convolve each sample with its task's kernel; (N, I, D, H, W) to (N, O, D, H, W)."""
+        """Convolve each sample with the kernel of its task: (N, I, D, H, W) to (N, O, D, H, W)."""
         device = x_NCDHW.device.type
         autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else x_NCDHW.dtype
@@ -99,26 +99,25 @@ class MoDEConv3d(nn.Module):
 
 
 class MergeKernels(torch.autograd.Function):
-    """The gate-weighted sum of the experts, straight to the dtype of the convolution.
+    """Sum the experts, weighted by their gates, directly in the dtype of the convolution.
 
-    Only the 5^3 expert is weighted at full size: the 3^3 and 1^3 ones and the average over 3^3 lie in the centre, and
-    the average over 5^3 is one value everywhere. Plain operations would make full-size float32 kernels and as many
-    zero-filled gradients of each, which take several times longer than this. Shapes: T tasks, E experts, O and I
-    channels, D H W voxels of a kernel.
+    Only the 5^3 expert is weighted at full size. The 3^3 and 1^3 experts and the average over 3^3 are at the centre;
+    the average over 5^3 is one value everywhere. Plain operations would make float32 kernels of full size, and for each
+    as many gradients filled with zeros; that takes several times longer. Here D H W are the voxels of a kernel.
     """
 
     @staticmethod
     def forward(
         ctx: Any, dtype: torch.dtype, reach: tuple[int, int, int], gate_TEO: Tensor, *experts_ODHWI: Tensor
     ) -> tuple[Tensor, ...]:
-        """Merged kernels, T of (O, D, H, W, I)."""
+        """Return the merged kernels: T of (O, D, H, W, I)."""
         ctx.save_for_backward(gate_TEO, *experts_ODHWI)
         ctx.reach = reach
         conv5, conv3, conv1, pool3, pool5 = experts_ODHWI
         of_conv5, of_conv3, of_conv1, of_pool3, of_pool5 = gate_TEO[..., None, None, None, None].unbind(1)
         large = middle(conv5, reach)
         merged = torch.empty((len(gate_TEO), *large.shape), dtype=dtype, device=large.device)
-        if conv5.stride(-1) != 1:  # a network whose channels are not last in memory gets kernels like itself
+        if conv5.stride(-1) != 1:  # if the channels of a network are not last in memory, nor are those of its kernels
             merged = torch.empty_like(merged.movedim(-1, 2), memory_format=torch.contiguous_format).movedim(2, -1)
         torch.mul(large, of_conv5, out=merged)
         centre = of_conv3 * middle(conv3, reach)
@@ -130,7 +129,7 @@ class MergeKernels(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *kernel_grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the gates and the experts, accumulated over tasks in float32."""
+        """Return the gradients of gates and experts, summed over tasks in float32."""
         gate_TEO, *experts = ctx.saved_tensors
         conv5, conv3, conv1, pool3, pool5 = experts
         of_conv5, of_conv3, of_conv1, of_pool3, of_pool5 = gate_TEO[..., None, None, None, None].unbind(1)
@@ -172,16 +171,16 @@ class MergeKernels(torch.autograd.Function):
 
 
 def reach(x_NCDHW: Tensor) -> tuple[int, int, int]:
-    """How far a kernel's voxels lie from its centre that can touch data, in z, y and x.
+    """Return how many voxels from its centre a kernel can touch data, in Z, Y, X.
 
-    In a volume of one plane, say, the planes of a kernel above and below its middle one only ever see padding.
+    For example in a volume of one plane, the planes of a kernel above and below its middle plane only meet padding.
     """
     depth, height, width = (min(2, size - 1) for size in x_NCDHW.shape[2:])
     return depth, height, width
 
 
 def middle(kernel: Tensor, reach: tuple[int, int, int]) -> Tensor:
-    """The voxels of a kernel, (..., D, H, W, I), within reach of its centre."""
+    """Return the voxels of a kernel, (..., D, H, W, I), within reach of its centre."""
     for dim, wanted in zip((-4, -3, -2), reach, strict=True):
         there = kernel.shape[dim] // 2
         if wanted < there:

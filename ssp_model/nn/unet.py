@@ -1,4 +1,4 @@
-"""The 3D U-Net that all methods share (supplement of RepMode): its parts, and its plain form for one structure.
+"""The 3D U-Net that the methods share (supplement of RepMode): its parts, and the plain network for one structure.
 
 Shapes: N batch, C channels, D H W voxels. D, H and W must be multiples of 16 (four halvings).
 """
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 LEVELS = 4
-"""Halvings of the resolution."""
+"""Number of times that the resolution is halved."""
 STRIDE = 2**LEVELS
 """Each spatial size of the input must be a multiple of this."""
 
 
 def level_widths(width: int) -> list[int]:
-    """Return the channels of each level from the first to the bottleneck, doubled at each."""
+    """Return the channels of each level, from the first to the bottleneck; each has twice as many."""
     return [width * 2**level for level in range(LEVELS + 1)]
 
 
@@ -33,14 +33,14 @@ def upsample(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """A 3D U-Net of convolutions with bias and ReLU, for one structure: what a method's `specialise` gives.
+    """3D U-Net of convolutions with bias and ReLU, for one structure: what `specialise` of a method returns.
 
     Parameters
     ----------
     width : int
         Channels of the first level, doubled at each level below.
     kernel : int
-        Size of the convolutions' kernels along each axis.
+        Size of the convolution kernels along each axis, in voxels.
     """
 
     def __init__(self, width: int, kernel: int = 5) -> None:
@@ -71,7 +71,7 @@ class UNet(nn.Module):
 
 
 def conv_pair(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
-    """Build the two convolutions of a level; (N, C_in, D, H, W) to (N, C_out, D, H, W)."""
+    """Build the two convolutions of a level: (N, C_in, D, H, W) to (N, C_out, D, H, W)."""
     return nn.Sequential(
         nn.Conv3d(in_channels, out_channels, kernel, padding=kernel // 2),
         nn.ReLU(inplace=True),
@@ -82,22 +82,24 @@ def conv_pair(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential
 
 @torch.no_grad()
 def fold_network(network: Any, kernel_of: Callable[[Any], Tensor], head_kernel: Tensor) -> UNet:
-    """Return the plain U-Net that a network is in evaluation for one task, with batch norm folded into its kernels.
+    """Return the plain U-Net that computes one task as the network does in evaluation.
+
+    Batch norm is folded into the kernels.
 
     Parameters
     ----------
     network : Module
-        Has `encoder`, `down`, `bottleneck`, `up` and `decoder` as `UNet`; each level has two blocks, `block1` and
-        `block2`, of a convolution `conv` and a batch norm `norm`.
+        It has `encoder`, `down`, `bottleneck`, `up` and `decoder` as `UNet` has. Each level has two blocks, `block1`
+        and `block2`, with a convolution `conv` and a batch norm `norm`.
     kernel_of : callable
-        Gives the kernel of a convolution for the task, (O, I, D, H, W).
+        Returns the kernel of a convolution for the task, (O, I, D, H, W).
     head_kernel : Tensor
         Kernel of the last convolution for the task, (1, I, D, H, W).
     """
     unet = UNet(network.width, head_kernel.shape[-1]).to(head_kernel.device)
     levels: list[Any] = [*zip(unet.encoder, network.encoder, strict=True), (unet.bottleneck, network.bottleneck)]
     for pair, level in [*levels, *zip(unet.decoder, network.decoder, strict=True)]:
-        # a pair's convolutions stand before its ReLUs
+        # in a pair, each convolution comes before its ReLU
         for conv, block in ((pair[0], level.block1), (pair[2], level.block2)):
             fold(conv, kernel_of(block.conv), block.norm)
     samplers: list[Any] = [*zip(unet.down, network.down, strict=True), *zip(unet.up, network.up, strict=True)]
@@ -108,12 +110,12 @@ def fold_network(network: Any, kernel_of: Callable[[Any], Tensor], head_kernel: 
 
 
 def fold(conv: nn.Conv3d | nn.ConvTranspose3d, kernel: Tensor, norm: nn.BatchNorm3d) -> None:
-    """Give `conv` a kernel and the batch norm that follows it, computed in float64."""
+    """Set kernel and bias of `conv` to a kernel and the batch norm that follows it, computed in float64."""
     assert conv.bias is not None
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale_O = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    # a transposed convolution has its output channels second
+    # the kernel of a transposed convolution has its output channels second
     by_output = (
         scale_O[:, None, None, None] if isinstance(conv, nn.ConvTranspose3d) else scale_O[:, None, None, None, None]
     )

@@ -1,1 +1,1 @@
-"""The training loop, and what keeps it alive."""
+"""The training loop, and what keeps a training alive."""

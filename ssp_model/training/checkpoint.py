@@ -1,7 +1,8 @@
 """Checkpoints: a killed training resumes as if it had never stopped.
 
-A checkpoint lies in a folder of its own, outside a workflow's declared outputs (these are deleted before a rerun). It
-names the training it belongs to; one of other settings or data is refused, with the difference.
+A checkpoint has a folder of its own. It is not a declared output of the workflow, as outputs are deleted before a
+rerun. It names the training it belongs to. A checkpoint of other settings or data is refused, and the difference is
+named.
 """
 
 import errno
@@ -25,20 +26,20 @@ from ssp_model.training.training_log import TrainingLog
 
 FORMAT = 2
 SAVE_EVERY_S = 180.0
-"""A checkpoint is saved at least this often, besides at each validation."""
+"""A checkpoint is saved at least this often, and at each validation."""
 FULL = re.compile("No space left|PytorchStreamWriter failed|Disk quota exceeded", re.IGNORECASE)
 
 
 class Checkpoint:
-    """The checkpoint of a training, and the models that it keeps beside it.
+    """The checkpoint of a training, and the models beside it.
 
     Parameters
     ----------
     folder : path
     session : Session
-        The first of its processes writes.
+        The first process writes.
     identity : mapping
-        What the training depends on: settings and data, as plain values.
+        What the training depends on, settings and data, as plain values.
     code : str
         Digest of the source code.
     """
@@ -53,22 +54,22 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """Read the checkpoint of this training, if there is one.
 
-        A finished training's checkpoint counts only if settings, data and code are the same.
+        The checkpoint of a finished training counts only if settings, data and code are the same.
 
         Returns
         -------
         dict or None
-            `progress`, `learner` (None where the training is finished) and `is_finished`.
+            `progress`, `learner` (None if the training is finished) and `is_finished`.
 
         Raises
         ------
         InputError
-            It is of an unfinished training that differs, or that an earlier version began.
+            It belongs to an unfinished training with other settings or data, or of an earlier version.
         """
         self._refuse_first_format()
         state = None
         if self.file.exists():
-            # numbers and plain containers only: reading it runs no code
+            # only numbers and plain containers, so reading it runs no code
             state = torch.load(self.file, map_location="cpu", weights_only=True)
             before, now = _flat(json.loads(state["identity"])), _flat(self.identity)
             differences = [
@@ -83,14 +84,14 @@ class Checkpoint:
                 )
             if state["is_finished"] and (differences or state["code"] != self.code):
                 state = None
-        # no process goes on, and perhaps deletes the file, before all have read it
+        # the first process may delete the file, but only after all have read it
         self.session.fabric.barrier()
         if state is None and self.session.fabric.is_global_zero:
             self.file.unlink(missing_ok=True)
         return state
 
     def _refuse_first_format(self) -> None:
-        """Refuse the unfinished training that version 0.1.0 left; forget a finished one."""
+        """Refuse an unfinished training of version 0.1.0; ignore a finished one."""
         path = self.folder / "state.pt"
         if path.exists() and "learner" in torch.load(path, map_location="cpu", weights_only=True, mmap=True):
             raise InputError(
@@ -99,17 +100,17 @@ class Checkpoint:
             )
 
     def save_if_due(self, learner: Learner, progress: Progress, log: TrainingLog) -> None:
-        """Save now and then, and when told to stop; all processes at the same step."""
+        """Save once in a while, and when told to stop. All processes save at the same step."""
         if self.session.any(bool(self.session.stop) or time.monotonic() - self.last_save >= SAVE_EVERY_S):
             self.save(learner, progress, log)
 
     def save(self, learner: Learner, progress: Progress, log: TrainingLog) -> None:
-        """Save everything that changes, whole or not at all; the losses must all have been collected.
+        """Save everything that changes, completely or not at all. All losses must have been collected.
 
         Raises
         ------
         InputError
-            The disk is full; the last checkpoint is kept.
+            The disk is full. The last checkpoint is kept.
         """
         self._write(progress, log, learner.state_dict())
         self.last_save = time.monotonic()
@@ -117,7 +118,7 @@ class Checkpoint:
     def finish(self, progress: Progress, log: TrainingLog) -> None:
         """Keep the best model and the history, but not the optimizer.
 
-        The workflow that waits for the results may have died; its next run takes them from here.
+        The workflow that waits for the results may have died. Its next run takes them from here.
         """
         self._write(progress, log, None)
 
@@ -140,11 +141,11 @@ class Checkpoint:
 
 @contextmanager
 def explain_full_disk(folder: Path) -> Iterator[None]:
-    """Turn a full disk into a sentence; what was saved before is kept."""
+    """Turn the error of a full disk into a sentence. What was saved before is kept."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        # torch's and safetensors' writers report a full disk in words of their own
+        # torch and safetensors report a full disk in their own words
         full = error.errno in (errno.ENOSPC, errno.EDQUOT) if isinstance(error, OSError) else FULL.search(str(error))
         if not full:
             raise
@@ -155,7 +156,7 @@ def explain_full_disk(folder: Path) -> Iterator[None]:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as one level: `train.learning_rate` and so on."""
+    """Return nested settings as one level, with keys such as `train.learning_rate`."""
     if not isinstance(value, dict):
         return {prefix: value}
     return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}" if prefix else key).items()}

@@ -1,10 +1,10 @@
-"""What several processes of one training need: to be started, batch norm over the whole batch, and figures of all.
+"""Several processes of one training: start them, and exchange values between them.
 
 The published training is one process with a batch of 8. Several processes share such a batch and give the same result
-up to rounding, so batch norm has to see all of it. torch's SyncBatchNorm does that on GPUs only.
+up to rounding, so batch norm must see the whole batch. torch's SyncBatchNorm does this on GPUs only.
 
-On one machine Lightning Fabric starts the processes. Within a Slurm job `srun` does, once for each task, and Fabric
-takes ranks and addresses from what Slurm tells each task.
+On one machine, Lightning Fabric starts the processes. In a Slurm job, `srun` starts one process for each Slurm task,
+and Fabric takes ranks and addresses from what Slurm tells each process.
 """
 
 import os
@@ -23,24 +23,24 @@ from ssp_model.hardware import choose_precision
 
 CACHES = ("disk", "scratch", "memory")
 LONGEST_GRACE_S = 600
-"""Slurm is expected to end a job at most this long after SIGTERM."""
+"""Slurm should end a job within this time after SIGTERM."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a training is computed; it does not change the result.
+    """Where a training is computed. It does not change the result.
 
     Attributes
     ----------
     devices : int
-        Processes on each machine, a GPU each where there are GPUs; all processes share every batch.
+        Processes on each machine, one GPU each if there are GPUs. All processes share every batch.
     nodes : int
-        Machines.
+        Number of machines.
     threads : int
-        CPU threads of each process: for computing without a GPU, for reading crops with one.
+        CPU threads of each process. They compute if there is no GPU; with a GPU they read crops.
     cache : str
-        Where crops are read from: the file on `disk`, a copy of it on `scratch` (the temporary folder of each machine),
-        or a copy in the `memory` of each process.
+        Where crops are read from: the file on `disk`, a copy on `scratch` (the temporary folder of each machine), or a
+        copy in the `memory` of each process.
     """
 
     devices: int = 1
@@ -59,12 +59,12 @@ class Placement:
 
     @property
     def num_processes(self) -> int:
-        """Processes on all machines."""
+        """Number of processes on all machines."""
         return self.devices * self.nodes
 
 
 def make_fabric(precision: str, placement: Placement) -> Fabric:
-    """Choose the device, its arithmetic (by the name in the configuration) and how processes work together."""
+    """Choose the device, its precision (a name of the config) and how processes work together."""
     alone = placement.num_processes == 1
     return Fabric(
         accelerator="cuda" if torch.cuda.is_available() else "cpu",
@@ -72,21 +72,21 @@ def make_fabric(precision: str, placement: Placement) -> Fabric:
         num_nodes=placement.nodes,
         strategy="auto" if alone else "ddp",
         precision=choose_precision(precision),
-        # in a Slurm job of several tasks, Fabric would else take one process for one of them
+        # otherwise, in a Slurm job with several tasks, Fabric would believe that it is one process of several
         plugins=LightningEnvironment() if alone else None,
     )
 
 
 def start_processes(placement: Placement) -> None:
-    """Within a Slurm job, let `srun` start this program once for each process of a training.
+    """In a Slurm job, let `srun` start this program once for each process of a training.
 
-    In the job's first process this call does not return: the process becomes `srun`, and ends when all tasks have
-    ended. In a task, for a training of one process, and outside of Slurm, it does nothing.
+    In the first process of the job this call does not return: the process becomes `srun`, and ends when all processes
+    have ended. It does nothing in a process that `srun` started, for a training of one process, and outside of Slurm.
 
     Raises
     ------
     InputError
-        Several machines are wanted, and nothing here starts processes on them.
+        Several machines are wanted, but nothing here starts processes on them.
     """
     devices, nodes = placement.devices, placement.nodes
     if placement.num_processes == 1 or "SLURM_STEP_ID" in os.environ:
@@ -104,9 +104,9 @@ def start_processes(placement: Placement) -> None:
 
 
 def await_kill() -> None:
-    """Within a Slurm job, wait for the end that SIGTERM has announced.
+    """In a Slurm job, wait until Slurm ends the job, as SIGTERM has announced.
 
-    A preempted job that ends by itself in the time it is given counts as failed, and does not go back into the queue.
+    If a preempted job ends by itself before that, it counts as failed and does not go back into the queue.
     """
     if "SLURM_JOB_ID" in os.environ:
         time.sleep(LONGEST_GRACE_S)
@@ -116,7 +116,7 @@ T = TypeVar("T")
 
 
 def gather(fabric: Fabric, value: T) -> list[T]:
-    """A plain value of each process, in the order of their ranks, for all of them."""
+    """Return a plain value of each process, by rank. All processes must call it and get the same list."""
     if fabric.world_size == 1:
         return [value]
     values: list[T | None] = [None] * fabric.world_size
@@ -125,5 +125,5 @@ def gather(fabric: Fabric, value: T) -> list[T]:
 
 
 def any_process(fabric: Fabric, flag: bool) -> bool:
-    """Whether a flag is set in any process; for all of them the same."""
+    """Tell whether a flag is set in any process. All processes must call it and get the same answer."""
     return any(gather(fabric, flag))

@@ -1,4 +1,4 @@
-"""What a training would take, without training."""
+"""What a training would need, without training."""
 
 import math
 from pathlib import Path
@@ -12,7 +12,7 @@ from ssp_model.models.model_file import make_network
 
 
 def describe_training(train_set: Path, model_config: ModelConfig, config: TrainConfig) -> dict[str, str]:
-    """Parameters, memory and steps of a training, in words."""
+    """Return parameters, memory and steps of a training, in words."""
     with Dataset(train_set) as dataset:
         samples, tasks = len(dataset), len(dataset.tasks)
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""A network and what it is trained with: optimizer, schedule, running average of the weights."""
+"""A network and what trains it: optimizer, learning rate schedule, running average of the weights."""
 
 import math
 from functools import partial
@@ -17,17 +17,17 @@ from ssp_model.training.loader import Batch
 
 
 class Learner:
-    """A network in training: mean squared error, Adam (RepMode, section 4.1), and the options of the configuration.
+    """A network in training: mean squared error, Adam (RepMode, section 4.1), and the options of the config.
 
     Parameters
     ----------
     fabric : Fabric
-        Device, arithmetic and processes.
+        Device, precision and processes.
     network : Method
         With new weights.
     config : TrainConfig
     num_steps : int
-        Steps of the whole training, for the schedule.
+        Number of steps of the whole training, for the schedule.
     """
 
     def __init__(self, fabric: Fabric, network: Method, config: TrainConfig, num_steps: int) -> None:
@@ -35,7 +35,7 @@ class Learner:
         self.network: Method = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if fabric.world_size > 1:
             synchronise_batch_norm(network, fabric.device)
-        # without decay this is Adam to the bit
+        # without weight decay this is Adam to the bit
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
@@ -47,11 +47,11 @@ class Learner:
         self.schedule = LambdaLR(optimizer, partial(learning_rate_factor, num_steps=num_steps, config=config))
 
     def step(self, batch: Batch) -> Tensor:
-        """Learn from a batch; return the mean squared error of each of its crops, (N,)."""
+        """Learn from a batch, and return the mean squared error of each crop, (N,)."""
         prediction = self.model(batch.x.contiguous(memory_format=torch.channels_last_3d), batch.task)
         loss_N = (prediction - batch.y).square().mean(dim=(1, 2, 3, 4))
         self.optimizer.zero_grad()
-        # processes' gradients are averaged: this makes them those of the mean over the whole batch
+        # gradients are averaged over processes; this makes them the gradient of the mean over the whole batch
         self.fabric.backward(loss_N.sum() / batch.total * self.fabric.world_size)
         if self.config.gradient_clip is not None:
             self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.gradient_clip)
@@ -68,11 +68,11 @@ class Learner:
 
     @property
     def averaged_network(self) -> Method:
-        """The network to validate and to keep: the running average of the weights, if there is one."""
+        """The network to validate and to save: with the running average of the weights, if there is one."""
         return self.network if self.average is None else self.average.module  # type: ignore[return-value]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, random numbers included."""
+        """Return everything that changes, including the state of random numbers."""
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -83,7 +83,7 @@ class Learner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what a checkpoint holds."""
+        """Restore what a checkpoint holds."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -94,7 +94,7 @@ class Learner:
 
 
 def learning_rate_factor(step: int, num_steps: int, config: TrainConfig) -> float:
-    """Return what the learning rate is multiplied by at a step, counted from 0."""
+    """Return the factor of the learning rate at a step, counted from 0."""
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
     if config.schedule == "constant":

@@ -1,4 +1,4 @@
-"""What a training reads: batches of crops, from the dataset's file, a copy on scratch, or memory."""
+"""What a training reads: batches of crops from the dataset file, from a copy on scratch, or from memory."""
 
 import time
 from collections.abc import Iterator
@@ -22,16 +22,16 @@ from ssp_model.training.scratch import scratch_copy
 
 
 class Batch(NamedTuple):
-    """Crops of a batch, or this process's share of them.
+    """Crops of a batch, or the share of this process.
 
     Attributes
     ----------
     x, y : Tensor
         Signal and target, (N, 1, D, H, W), float32.
     task, sample : Tensor
-        The structure that each target shows, and the number of its sample in the dataset, (N,), int64.
+        Task of each crop, and number of its sample in the dataset, (N,), int64.
     total : int
-        Crops of the whole batch, of all processes.
+        Number of crops in the whole batch, over all processes.
     """
 
     x: Tensor
@@ -42,20 +42,20 @@ class Batch(NamedTuple):
 
 
 class Crops:
-    """The batches of each epoch: one random crop of each image.
+    """The batches of each epoch: one random crop of each sample.
 
     Parameters
     ----------
     fabric : Fabric
         Device and processes.
     path : path
-        File of the dataset, or a copy of it.
+        Dataset file, or a copy of it.
     num_samples : int
-        Samples in it.
+        Number of samples in it.
     config : TrainConfig
     placement : Placement
     seed : int
-        Random seed of the crops and their order.
+        Random seed for crops and their order.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Crops:
         self.sampler = EpochSampler(num_samples, seed, config.batch_size, fabric.global_rank, fabric.world_size)
         in_memory = placement.cache == "memory"
         on_gpu = fabric.device.type == "cuda"
-        # crops are read by processes of their own where the CPU is free for it; in memory they take no time worth one
+        # with a GPU the CPU is free, so other processes read the crops; from memory, reading takes too little time
         num_workers = placement.threads if on_gpu and not in_memory else 0
         loader = DataLoader(
             RandomCrops(path, config.patch, seed, in_memory),
             batch_sampler=self.sampler,
             num_workers=num_workers,
-            # forked workers would share the threads and files of this process
+            # forked workers would share threads and open files with this process
             multiprocessing_context="spawn" if num_workers else None,
             persistent_workers=num_workers > 0,
             pin_memory=on_gpu,
@@ -94,7 +94,7 @@ class Crops:
 def open_crops(
     fabric: Fabric, train_set: Dataset, config: TrainConfig, *, placement: Placement, seed: int
 ) -> Iterator[Crops]:
-    """Open the crops of a dataset, from where the placement wants them read.
+    """Open the crops of a dataset, in the place that the placement names.
 
     Raises
     ------
@@ -110,14 +110,14 @@ def open_crops(
 
 
 def scratch_path(fabric: Fabric, path: Path, stack: ExitStack) -> Path:
-    """Copy a file to scratch until the stack is closed, once for all processes of a machine."""
+    """Copy a file to scratch, once for all processes of a machine, until the stack is closed."""
     copy, problem = None, ""
     if fabric.local_rank == 0:
         try:
             copy = stack.enter_context(scratch_copy(path))
         except InputError as error:
             problem = str(error)
-    # all hear of a problem, so that none waits for a machine that has given up
+    # all processes learn of a problem, so none waits for a machine that has given up
     told = gather(fabric, (fabric.node_rank, copy, problem))
     if problem := next((problem for *_, problem in told if problem), ""):
         raise InputError(problem)
@@ -125,7 +125,7 @@ def scratch_path(fabric: Fabric, path: Path, stack: ExitStack) -> Path:
 
 
 def check_batches(num_samples: int, config: TrainConfig, num_processes: int) -> None:
-    """Refuse a last batch that is too small: for all processes to get a sample of it, or for batch norm.
+    """Refuse a last batch that is too small for the number of processes, or for batch norm.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def check_batches(num_samples: int, config: TrainConfig, num_processes: int) -> 
 
 
 def check_memory(train_set: Dataset, num_processes: int) -> None:
-    """Refuse to keep a dataset in memory that does not fit there, once for each process.
+    """Refuse to keep a dataset in memory if it does not fit, once for each process.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The losses of training steps, looked at every few steps: looking at each would make a GPU wait."""
+"""Losses of the training steps. They are read every few steps, because reading each would make a GPU wait."""
 
 import math
 import time
@@ -15,13 +15,13 @@ from ssp_model.training.loader import Batch
 from ssp_model.training.progress import Epoch
 
 MOST_STEPS = 20
-"""Steps after which losses are looked at, at the latest."""
+"""Losses are read after this number of steps, or earlier."""
 LOOK_EVERY_S = 2.0
-"""With long steps, losses are looked at about this often: requests to stop are heeded then."""
+"""If steps are long, losses are read about this often. Requests to stop are then noticed."""
 
 
 class StepLosses(NamedTuple):
-    """The losses of one step, of all processes: mean squared error, task and sample of each crop."""
+    """Losses of one step over all processes: mean squared error, task and sample of each crop."""
 
     losses: list[float]
     tasks: list[int]
@@ -29,20 +29,20 @@ class StepLosses(NamedTuple):
 
 
 class Losses:
-    """Losses of the steps that were not looked at yet.
+    """Losses of the steps that were not read yet.
 
     Parameters
     ----------
     fabric : Fabric
         Device and processes.
     train_set : Dataset
-        Names the images of a loss that is not a finite number.
+        It names the images if a loss is not a finite number.
     """
 
     def __init__(self, fabric: Fabric, train_set: Dataset) -> None:
         self.fabric, self.train_set = fabric, train_set
         self.pending: list[tuple[Tensor, Tensor, Tensor]] = []
-        # how long a step takes is known after the first
+        # the time of a step is known after the first one
         self.due_after, self.last_look = 1, time.monotonic()
 
     def add(self, loss_N: Tensor, batch: Batch) -> None:
@@ -50,22 +50,22 @@ class Losses:
         self.pending.append((loss_N, batch.task, batch.sample))
 
     def are_due(self) -> bool:
-        """Tell whether to look at the losses now; all processes agree."""
+        """Tell whether to read the losses now. All processes get the same answer."""
         return len(self.pending) >= self.due_after
 
     def collect(self, epoch: Epoch) -> list[StepLosses]:
-        """Look at the losses of the last steps of all processes and add them to the epoch.
+        """Read the losses of the last steps of all processes, and add them to the epoch.
 
         Raises
         ------
         InputError
-            A loss is not a finite number; the step, structures and images are named.
+            A loss is not a finite number. The text names the step, structures and images.
         """
         mine = [[tensor.tolist() for tensor in (loss_N.float(), task, sample)] for loss_N, task, sample in self.pending]
         now = time.monotonic()
         of_processes = gather(self.fabric, (mine, (now - self.last_look) / max(len(mine), 1)))
         self.pending, self.last_look = [], now
-        # all processes look at the same step: the slowest says when
+        # all processes read at the same step, which the slowest one sets
         step_s = max(seconds for _, seconds in of_processes)
         self.due_after = min(max(int(LOOK_EVERY_S / max(step_s, 1e-9)), 1), MOST_STEPS)
         steps = []

@@ -1,4 +1,4 @@
-"""How far a training is: plain numbers, saved with the checkpoint."""
+"""How far a training is: plain numbers that the checkpoint holds."""
 
 import math
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ import numpy as np
 
 @dataclass
 class Epoch:
-    """The epoch that is being trained.
+    """The current epoch.
 
     Attributes
     ----------
     number : int
         Counted from 1.
     num_batches : int
-        Batches that are done and whose losses are known.
+        Number of batches that are done and whose losses were read.
     losses, tasks : list
-        Mean squared error and task of each crop so far.
+        Mean squared error and task of each crop of the epoch so far.
     seconds : float
-        Time in its steps so far, waiting for data included.
+        Time in its steps so far, including the wait for data.
     """
 
     number: int = 1
@@ -44,15 +44,15 @@ class Progress:
     Attributes
     ----------
     epoch : Epoch
-        The one that is being trained; after the last, the one that would follow.
+        The current epoch; after the last one, the epoch that would follow.
     history : list of dict
         A row for each finished epoch.
     best_epoch, best_mse : int, float
-        The epoch of lowest mean validation MSE, and that MSE.
+        The epoch with the lowest mean validation MSE, and this MSE.
     seconds : float
-        Time in finished epochs, validation included.
+        Time in finished epochs, including validation.
     event_bytes : int
-        Length of the event log when the checkpoint was saved.
+        Length of the event log in bytes when the checkpoint was saved.
     """
 
     epoch: Epoch = field(default_factory=Epoch)
@@ -63,7 +63,7 @@ class Progress:
     event_bytes: int = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return plain values, for the checkpoint."""
+        """Return plain values for the checkpoint."""
         return asdict(self)
 
     @classmethod
@@ -72,28 +72,28 @@ class Progress:
         return cls(**{**state, "epoch": Epoch(**state["epoch"])})
 
     def has_stalled(self, early_stopping: int | None) -> bool:
-        """Tell whether the last validations, as many as `early_stopping`, brought no better model."""
+        """Tell whether the last `early_stopping` validations brought no better model."""
         if early_stopping is None:
             return False
         since_best = [row for row in self.history if row["epoch"] > self.best_epoch and "val_mse" in row]
         return len(since_best) >= early_stopping
 
     def is_best(self, val_mse: float) -> bool:
-        """Note a validation; return whether it is the best so far."""
+        """Note a validation, and return whether it is the best so far."""
         if not val_mse < self.best_mse:
             return False
         self.best_epoch, self.best_mse = self.epoch.number, val_mse
         return True
 
     def finish_epoch(self, row: dict[str, float], validation_s: float) -> None:
-        """Add an epoch's row to the history and begin the next epoch."""
+        """Add a row to the history and begin the next epoch."""
         self.history.append(row)
         self.seconds += self.epoch.seconds + validation_s
         self.epoch = Epoch(self.epoch.number + 1)
 
 
 def means(name: str, values: np.ndarray, tasks: np.ndarray, structures: Sequence[str]) -> dict[str, float]:
-    """Return the mean over all samples as `name`, and over those of each structure as `name_structure`."""
+    """Return the mean over all samples as `{name}`, and of each structure as `{name}_{structure}`."""
     by_structure = {
         f"{name}_{structure}": float(values[tasks == task].mean())
         for task, structure in enumerate(structures)

@@ -1,7 +1,7 @@
 """A copy of a file on the machine's own disk, in the temporary folder (TMPDIR), while a block of code runs.
 
-The copy is locked for as long as its process lives. One without a lock was left by a process that was killed; the next
-copy made on that machine removes it.
+The copy is locked while its process lives. If a process was killed, its copy has no lock; the next training that makes
+a copy on this machine removes it.
 """
 
 import fcntl
@@ -20,17 +20,17 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "ssp-scratch-"
 LOCKED_WITHIN_S = 60.0
-"""A copy is locked right after it appears; a younger one is left alone in any case."""
+"""A copy is locked right after it appears. Copies younger than this are never removed."""
 
 
 @contextmanager
 def scratch_copy(path: Path) -> Iterator[Path]:
-    """Yield a copy of a file, which is gone after the block.
+    """Yield a copy of a file, and remove it after the block.
 
     Raises
     ------
     InputError
-        There is not enough room.
+        There is not enough space.
     """
     folder, size = Path(tempfile.gettempdir()), path.stat().st_size
     remove_abandoned(folder)
@@ -50,9 +50,9 @@ def scratch_copy(path: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove copies that killed processes have left."""
+    """Remove copies that killed processes left behind."""
     for path in folder.glob(f"{PREFIX}*"):
-        # another user's, or locked, or gone meanwhile
+        # it may belong to another user, be locked, or be gone meanwhile
         with suppress(OSError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if time.time() - path.stat().st_mtime > LOCKED_WITHIN_S:

@@ -1,4 +1,4 @@
-"""The processes of a training: started, alone in their folder, and stopped together."""
+"""The processes of a training: they start together, keep their folder to themselves, and stop together."""
 
 import logging
 import signal
@@ -19,25 +19,25 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Session:
-    """The processes of a training, and whether one of them was told to stop.
+    """The processes of a training, and whether one was told to stop.
 
     Attributes
     ----------
     fabric : Fabric
-        Device, arithmetic and processes.
+        Device, precision and processes.
     stop : StopRequest
-        What this process was told.
+        Whether this process was told to stop.
     """
 
     fabric: Fabric
     stop: StopRequest
 
     def any(self, flag: bool) -> bool:
-        """Tell whether a flag is set in any process; all processes must ask."""
+        """Tell whether a flag is set in any process. All processes must call it."""
         return any_process(self.fabric, flag)
 
     def raise_if_stopped(self) -> None:
-        """End the training if a process was told to stop; all processes must ask.
+        """End the training if a process was told to stop. All processes must call it.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class Session:
 
 @contextmanager
 def open_session(folder: Path, placement: Placement, *, precision: str, seed: int) -> Iterator[Session]:
-    """Start the processes of a training and keep its folder to them.
+    """Start the processes of a training, and lock its folder for them.
 
     Parameters
     ----------
@@ -57,16 +57,16 @@ def open_session(folder: Path, placement: Placement, *, precision: str, seed: in
         Folder of the checkpoint.
     placement : Placement
     precision : str
-        Arithmetic, as `train.precision`.
+        As the config key `train.precision`.
     seed : int
-        Random seed of the new weights.
+        Random seed for the new weights.
 
     Raises
     ------
     InputError
         Another training uses the folder, or nothing here starts processes on several machines.
     SystemExit
-        The training was told to stop by a signal, and has saved its checkpoint.
+        A signal told the training to stop, and the checkpoint is saved.
     """
     start_processes(placement)
     torch.set_num_threads(placement.threads)

@@ -1,4 +1,4 @@
-"""Requests to stop a training, and the lock that keeps its folder to one."""
+"""Requests to stop a training, and the lock that allows only one training in a folder."""
 
 import fcntl
 import logging
@@ -19,12 +19,12 @@ LOCK_FILE = "lock"
 
 
 class Interrupted(BaseException):
-    """The training was told to stop, and has saved its state.
+    """The training was told to stop, and its checkpoint is saved.
 
     Attributes
     ----------
     signal_number : int
-        The signal that told it.
+        The signal that stopped it.
     """
 
     def __init__(self, signal_number: int) -> None:
@@ -33,7 +33,7 @@ class Interrupted(BaseException):
 
 
 class StopRequest:
-    """A signal that came: the training stops at the next point where its state is whole."""
+    """A signal that arrived. The training stops at the next point where it can save its checkpoint."""
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
@@ -42,7 +42,7 @@ class StopRequest:
         return self.signal_number is not None
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Remember a signal; a second one ends the process at once."""
+        """Remember a signal. A second signal ends the process at once."""
         if self.signal_number is not None:
             raise KeyboardInterrupt
         self.signal_number = number
@@ -51,7 +51,7 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Turn SIGTERM, SIGINT and SIGUSR1 (which clusters send before they take a node back) into a request to stop."""
+    """Turn SIGTERM, SIGINT and SIGUSR1 (clusters send it before they take a node back) into a request to stop."""
     request = StopRequest()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
     before = [signal.signal(number, request.receive) for number in numbers]
@@ -64,15 +64,15 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
 @contextmanager
 def sole_user(folder: Path) -> Iterator[None]:
-    """Keep the folder of a state to one training, also where another machine runs the other.
+    """Let only one training use a checkpoint folder, also if another machine runs the other training.
 
-    A job of a cluster may outlive the workflow that submitted it; a second training would spoil its state. The lock
-    is gone with the process that holds it, however that ends. Of several processes of a training the first holds it.
+    A job on a cluster may outlive the workflow that submitted it, and a second training would spoil its checkpoint. The
+    lock ends with the process that holds it, in whatever way it ends. The first process of a training holds it.
 
     Raises
     ------
     InputError
-        Another training uses the folder: where it runs is named.
+        Another training uses the folder. The text says where it runs.
     """
     if process_rank() > 0:
         yield

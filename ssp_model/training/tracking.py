@@ -1,7 +1,8 @@
-"""A training's course in Weights & Biases, for people who watch many trainings at once.
+"""Show a training in Weights & Biases, for people who watch many trainings at once.
 
-The training's event log is the truth; the tracker copies it line by line whenever the state is saved, and notes how far
-it is. So a training that is killed and goes on continues the same run, without gaps or repeats.
+The event log of the training is complete. The tracker copies its new lines whenever a checkpoint is saved, and notes
+how far it is. So a training that is killed and resumes continues the same Weights & Biases run, without gaps or
+repeats.
 """
 
 import json
@@ -23,7 +24,7 @@ Images = Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 class Tracker:
-    """Tracks nothing."""
+    """Track nothing."""
 
     wants_pictures = False
 
@@ -39,28 +40,28 @@ class Tracker:
         """Keep a picture of a validation."""
 
     def catch_up(self, events: Path, length: int) -> None:
-        """Copy the first `length` bytes of the event log, as far as they are new."""
+        """Copy the new lines among the first `length` bytes of the event log."""
 
 
 class WandbTracker(Tracker):
-    """A run of Weights & Biases.
+    """A Weights & Biases run.
 
     Parameters
     ----------
     folder : path
-        Folder of the run: its files, its pictures, and `run.json` with its id and how much of the event log it has.
+        Folder of the run: its files, pictures, and `run.json`, which holds its id and how much of the event log it has.
     config : TrackingConfig
     name : str
         The run's name.
     settings : dict
-        The configuration to show.
+        The config to show.
     resumes : bool
-        Whether the training goes on; then so does the run.
+        Whether the training resumes. Then the run continues too.
 
     Raises
     ------
     InputError
-        wandb can't start, for want of a login, say.
+        wandb can't start, for example without a login.
     """
 
     wants_pictures = True
@@ -92,7 +93,7 @@ class WandbTracker(Tracker):
                 config=settings,
                 settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
             )
-            # rows are drawn over this; wandb's own count of rows goes on by itself when a run is resumed
+            # draw rows over this; wandb's own count of rows continues by itself when a run is resumed
             self.run.define_metric("*", step_metric="step")
         except wandb.Error as error:
             raise InputError(
@@ -112,7 +113,7 @@ class WandbTracker(Tracker):
         plot_validation(images, self.pictures / f"epoch-{epoch:04d}.png")
 
     def catch_up(self, events: Path, length: int) -> None:
-        """Copy the first `length` bytes of the event log, as far as they are new."""
+        """Copy the new lines among the first `length` bytes of the event log."""
         with events.open("rb") as file:
             file.seek(self.sent)
             for line in file.read(length - self.sent).splitlines():
@@ -125,7 +126,7 @@ class WandbTracker(Tracker):
         import wandb
 
         kind = event.pop("event")
-        # an epoch's figures stand at its last step
+        # the values of an epoch belong to its last step
         self.step = event.pop("step", self.step)
         values: dict[str, Any] = {"step": self.step, **{f"{kind}/{name}": value for name, value in event.items()}}
         picture = self.pictures / f"epoch-{event['epoch']:04d}.png"
@@ -137,7 +138,7 @@ class WandbTracker(Tracker):
 def track(
     folder: Path, config: TrackingConfig | None, *, name: str, settings: dict[str, Any], resumes: bool
 ) -> Tracker:
-    """Return the tracker that the configuration asks for; None asks for none."""
+    """Return the tracker that the config asks for. With None, it tracks nothing."""
     if config is None or config.wandb == "disabled":
         return Tracker()
     return WandbTracker(folder, config, name=name, settings=settings, resumes=resumes)

@@ -1,14 +1,15 @@
-"""Training on partially labelled images (RepMode, section 4.1), by Lightning Fabric.
+"""Train on partially labelled images (RepMode, section 4.1) with Lightning Fabric.
 
-Each step takes a batch of random crops, each labelled for one structure; the network predicts that structure. Now and
-then the whole validation images are predicted, and the model of lowest mean squared error over them is kept.
+Each step takes a batch of random crops. Each crop is labelled for one structure, and the network predicts this
+structure. Once in a while the network predicts the whole validation images. The model with the lowest mean squared
+error is kept.
 
-A training that is stopped or killed at any moment resumes, with the same command, as if it had never stopped: what
-changes while training is in `Learner` and `Progress`, saved together every few minutes and at each validation. Several
-processes share a batch: each takes a slice of it, and batch norm sees it whole, so the result does not depend on their
-number.
+A training may be stopped or killed at any moment. With the same command it resumes as if it had never stopped. What
+changes during a training is in `Learner` and `Progress`, which are saved together every few minutes and at each
+validation. Several processes share a batch: each takes a part of it, and batch norm sees the whole batch. So the result
+does not depend on the number of processes, except for rounding.
 
-Not covered: a resumed training takes the same steps to the bit only on the same hardware and number of threads.
+Not covered: a resumed training repeats the same steps to the bit only on the same hardware and number of threads.
 """
 
 import logging
@@ -56,19 +57,19 @@ class TrainFiles:
     Attributes
     ----------
     train, val : path
-        Datasets (HDF5) to train and to validate on.
+        Datasets (HDF5) for training and validation.
     model : path
-        Model file to write: the model of lowest mean validation MSE.
+        Model file to write: the model with the lowest mean validation MSE.
     history : path
-        CSV file to write: a row an epoch, with the training MSE and, where validated, the validation MSE, over all
-        structures and of each.
+        CSV file to write. Each epoch has a row with the training MSE and, where it was validated, the validation MSE:
+        over all structures and of each.
     events : path
-        JSON lines to write: every step and every epoch.
+        JSON lines to write, for every step and every epoch.
     checkpoint : path
-        Folder of the checkpoint. A finished training leaves its results there, in case the workflow that waited for
-        them has died.
+        Folder of the checkpoint. A finished training leaves its results there too, because the workflow that waits for
+        them may have died.
     tracking : path
-        Folder of the tracker, if the configuration wants one.
+        Folder of the tracker, if the config asks for one.
     """
 
     train: Path
@@ -82,15 +83,15 @@ class TrainFiles:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the result of a training depends on, besides its data.
+    """What the result of a training depends on, apart from its data.
 
     Attributes
     ----------
     model, train, predict : ModelConfig, TrainConfig, PredictConfig
-        Sections of the configuration.
+        Sections of the config.
     experiment : str
     seed : int
-        Random seed of weights, crops and their order.
+        Random seed for weights, crops and their order.
     """
 
     model: ModelConfig
@@ -104,16 +105,16 @@ class Recipe:
         return {name: getattr(self, name).model_dump() for name in ("model", "train", "predict")}
 
     def identity(self, train_set: Dataset, val_set: Dataset) -> dict[str, Any]:
-        """Return what a checkpoint must agree in to be taken up."""
+        """Return what must be the same in a checkpoint to resume from it."""
         data = {"train": train_set.digest(), "val": val_set.digest()}
         return self.sections() | {"experiment": self.experiment, "seed": self.seed, "data": data}
 
     def settings(self, train_set: Dataset) -> dict[str, Any]:
-        """Return the configuration that the model depends on, that of the data included."""
+        """Return the config that the model depends on, including the config of the data."""
         return train_set.config | self.sections() | {"seed": self.seed}
 
     def info(self, train_set: Dataset, progress: Progress) -> ModelInfo:
-        """Return what the model file says of the model."""
+        """Return what the model file says about the model."""
         model = self.model.model_dump()
         return ModelInfo(
             structures=tuple(train_set.tasks),
@@ -134,7 +135,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Training:
-    """The parts of a training that is open.
+    """The parts of an open training.
 
     Attributes
     ----------
@@ -142,7 +143,7 @@ class Training:
         Its processes.
     train_set, val_set : Dataset
     learner : Learner
-        The network and what it is trained with.
+        The network and what trains it.
     progress : Progress
         How far it is.
     checkpoint : Checkpoint
@@ -151,7 +152,7 @@ class Training:
     crops : Crops
         What it reads.
     losses : Losses
-        Losses of the last steps.
+        Losses of the steps that were not read yet.
     """
 
     session: Session
@@ -165,7 +166,7 @@ class Training:
     losses: Losses
 
     def save_and_stop_if_due(self) -> None:
-        """Save the checkpoint now and then; when told to stop, save it and end. All processes must ask."""
+        """Save a checkpoint once in a while; when told to stop, save it and end. All processes must call it."""
         self.checkpoint.save_if_due(self.learner, self.progress, self.log)
         self.session.raise_if_stopped()
 
@@ -178,18 +179,18 @@ def train_model(files: TrainFiles, recipe: Recipe, *, tracking: TrackingConfig, 
     files : TrainFiles
     recipe : Recipe
     tracking : TrackingConfig
-        Who follows the training.
+        Where the training reports to.
     placement : Placement
         Where it is computed.
 
     Raises
     ------
     InputError
-        A dataset is empty, the checkpoint is of another training or in use by one, the loss is no longer a finite
-        number (the step, structures and images are named), the disk is full, the dataset does not fit in the memory or
-        on the scratch disk it is to be kept in, or nothing here starts processes on several machines.
+        The checkpoint belongs to another training or is in use; the last batch is too small; a loss is not a finite
+        number (the text names the step, structures and images); the disk is full; the dataset does not fit in memory or
+        on scratch; or nothing here starts processes on several machines.
     SystemExit
-        A signal told the training to stop, and it has saved its checkpoint.
+        A signal told the training to stop, and the checkpoint is saved.
     """
     config = recipe.train
     with open_training(files, recipe, tracking=tracking, placement=placement) as training:
@@ -227,7 +228,7 @@ def train_model(files: TrainFiles, recipe: Recipe, *, tracking: TrackingConfig, 
 def open_training(
     files: TrainFiles, recipe: Recipe, *, tracking: TrackingConfig, placement: Placement
 ) -> Iterator[Training]:
-    """Start the processes of a training, open its data, and take up its checkpoint if there is one."""
+    """Start the processes of a training, open its data, and resume from its checkpoint if there is one."""
     config, seed = recipe.train, recipe.seed
     with (
         open_session(files.checkpoint, placement, precision=config.precision, seed=seed) as session,
@@ -264,7 +265,7 @@ def open_training(
 
 
 def start_or_resume(checkpoint: Checkpoint, learner: Learner) -> tuple[Progress, bool]:
-    """Take up the checkpoint of this training, if there is one; return the progress and whether there was."""
+    """Load the checkpoint of this training. Return the progress, and whether there was a checkpoint."""
     state = checkpoint.load()
     if state is None:
         return Progress(), False
@@ -278,7 +279,7 @@ def start_or_resume(checkpoint: Checkpoint, learner: Learner) -> tuple[Progress,
 
 
 def epoch_row(epoch: Epoch, learner: Learner, structures: Sequence[str]) -> dict[str, float]:
-    """Return a trained epoch's row of the history."""
+    """Return the row of the history for a trained epoch."""
     return {
         "epoch": epoch.number,
         **means("train_mse", np.array(epoch.losses), np.array(epoch.tasks), structures),
@@ -290,7 +291,7 @@ def epoch_row(epoch: Epoch, learner: Learner, structures: Sequence[str]) -> dict
 
 
 def validation_row(training: Training, windows: Windows) -> dict[str, float]:
-    """Validate the network as it is; return the columns of the history.
+    """Validate the network as it is now, and return its columns of the history.
 
     Raises
     ------
@@ -303,7 +304,7 @@ def validation_row(training: Training, windows: Windows) -> dict[str, float]:
         training.val_set,
         windows,
         fabric,
-        # several processes have different numbers of images, so they can't ask each other between two
+        # processes have different numbers of images, so they can't ask each other after each image
         check_stop=training.save_and_stop_if_due if fabric.world_size == 1 else lambda: None,
         with_pictures=log.tracker.wants_pictures,
     )
@@ -324,14 +325,14 @@ def save_network(training: Training, recipe: Recipe, path: Path) -> None:
 
 
 def publish(files: TrainFiles, recipe: Recipe, progress: Progress, checkpoint: Checkpoint) -> None:
-    """Write the results; the checkpoint keeps its own copies."""
+    """Write the results. The checkpoint folder keeps its own copies."""
     history = pd.DataFrame(progress.history)
     history.insert(0, "experiment", recipe.experiment)
     history.insert(1, "seed", recipe.seed)
     write_table(history, files.history)
     with replacing(files.model) as temporary:
         try:
-            # a model file is replaced, never changed, so on one file system two names can share one file
+            # a model file is replaced, never changed, so two names on one file system can share one file
             temporary.hardlink_to(checkpoint.best_model)
         except OSError:
             shutil.copyfile(checkpoint.best_model, temporary)

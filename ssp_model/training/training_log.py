@@ -1,4 +1,4 @@
-"""The log of a training: events as JSON lines, lines for people, and what the tracker gets of them."""
+"""The log of a training: events as JSON lines, lines for people, and what the tracker gets."""
 
 import json
 import logging
@@ -23,18 +23,18 @@ logger = logging.getLogger(__name__)
 EVENTS = "events.jsonl"
 """Name of the event log in the folder of the checkpoint."""
 LINE_EVERY_S = 15.0
-"""Between validations, the log gets a line of an epoch at most this often."""
+"""Between validations, the log gets a line at most this often."""
 
 
 class EventLog:
-    """JSON lines of what happened; a resumed training cuts the file back to where its checkpoint was saved.
+    """Events as JSON lines. A resumed training cuts the file back to where its checkpoint was saved.
 
     Parameters
     ----------
     path : path
-        The file; `/dev/null` for a process that writes nothing.
+        The file, or `/dev/null` for a process that writes nothing.
     length : int
-        Bytes to keep of what is there.
+        Number of bytes of the existing file to keep.
     """
 
     def __init__(self, path: Path, length: int) -> None:
@@ -50,7 +50,7 @@ class EventLog:
         self._file.write(json.dumps(event) + "\n")
 
     def flush(self) -> int:
-        """Bring all lines to the disk; return the length in bytes."""
+        """Write all lines to the disk, and return the length of the file in bytes."""
         self._file.flush()
         if not self.path.is_file():
             return 0
@@ -63,7 +63,7 @@ class EventLog:
 
 
 class TrainingLog:
-    """Writes down how a training goes; of several processes, the first does.
+    """Record how a training goes. The first of several processes writes.
 
     Parameters
     ----------
@@ -88,14 +88,14 @@ class TrainingLog:
         self.last_line = time.monotonic()
 
     def steps(self, epoch: Epoch, steps: Sequence[StepLosses]) -> None:
-        """Write the last steps of an epoch: the mean loss of each, over all crops and by structure."""
+        """Write the last steps of an epoch: the mean loss of each step, over all crops and by structure."""
         first = (epoch.number - 1) * self.steps_per_epoch + epoch.num_batches - len(steps) + 1
         for number, step in enumerate(steps, start=first):
             mse = means("mse", np.array(step.losses), np.array(step.tasks), self.structures)
             self.events.write({"event": "step", "step": number, "epoch": epoch.number, **mse})
 
     def epoch(self, row: dict[str, float], progress: Progress) -> None:
-        """Write a finished epoch; people get a line after each validation, and now and then between."""
+        """Write a finished epoch. People get a line after each validation, and once in a while between."""
         self.events.write({"event": "epoch", **row})
         now = time.monotonic()
         validated = "val_mse" in row
@@ -111,26 +111,26 @@ class TrainingLog:
         )  # fmt: skip
 
     def flush(self) -> int:
-        """Bring all events to the disk; return the length of the event log in bytes."""
+        """Write all events to the disk, and return the length of the event log in bytes."""
         return self.events.flush()
 
     def track(self, length: int) -> None:
-        """Let the tracker catch up with the first `length` bytes of the event log."""
+        """Let the tracker copy what is new in the first `length` bytes of the event log."""
         self.tracker.catch_up(self.events.path, length)
 
 
 @contextmanager
 def open_events(folder: Path, length: int, *, writes: bool) -> Iterator[EventLog]:
-    """Open the event log of a training and close it at the end.
+    """Open the event log of a training, and close it at the end.
 
     Parameters
     ----------
     folder : path
         Folder of the checkpoint.
     length : int
-        Bytes to keep of what is there.
+        Number of bytes of the existing file to keep.
     writes : bool
-        Whether this process writes events; of several, the first does.
+        Whether this process writes events. The first of several does.
     """
     events = EventLog(folder / EVENTS if writes else Path(os.devnull), length)
     try:
@@ -140,7 +140,7 @@ def open_events(folder: Path, length: int, *, writes: bool) -> Iterator[EventLog
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Return the most memory held so far, in MiB: of the GPU, or of this process without one."""
+    """Return the peak memory so far in MiB: of the GPU, or of this process if there is no GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return process_peak_memory_mb()

@@ -1,4 +1,4 @@
-"""Validation while training: the mean squared error over whole images."""
+"""Validation during the training: the mean squared error over whole images."""
 
 from collections.abc import Callable
 from itertools import chain
@@ -14,14 +14,14 @@ from ssp_model.prediction.sliding_window import Windows, predict_dataset
 from ssp_model.training.distributed import gather
 
 MOST_PICTURED = 24
-"""Structures in the picture of a validation; three whole volumes of each are held in memory until it is drawn."""
+"""Structures in the picture of a validation. Memory holds three whole volumes of each until it is drawn."""
 
 Pictures = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""By structure: signal, target and prediction of an image, (Z, Y, X) each."""
+"""For each structure: signal, target and prediction of an image, (Z, Y, X) each."""
 
 
 class Validation(NamedTuple):
-    """Mean squared error and task of each validation image, and what to picture."""
+    """Mean squared error and task of each validation sample, and the volumes to draw."""
 
     mse: np.ndarray
     tasks: np.ndarray
@@ -37,7 +37,7 @@ def validate(
     check_stop: Callable[[], None],
     with_pictures: bool,
 ) -> Validation:
-    """Predict and score every validation image; several processes share the images.
+    """Predict and score every validation sample. Several processes share the samples.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ def validate(
     windows : Windows
     fabric : Fabric
     check_stop : callable
-        Called after each image.
+        Called after each sample.
     with_pictures : bool
-        Keep the first image of some structures, of those that this process has predicted.
+        Keep the volumes of one sample for some of the structures that this process predicts.
     """
     samples = val_set.index.sort_values("task_number", kind="stable").index
     mine = samples[fabric.global_rank :: fabric.world_size]

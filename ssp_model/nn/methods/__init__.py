@@ -1,7 +1,7 @@
-"""Methods: ways to predict several structures with one network, one file each.
+"""Methods: ways to predict several structures with one network. Each method is a file.
 
-To add one: write `nn/methods/{name}.py` with a class that is a `Method` (see `nn/method.py`), name it below, and
-describe its settings in `config/schema.py`. Nothing else names a method.
+To add a method, write `nn/methods/{name}.py` with a class that is a `Method` (`nn/method.py`), name the class below,
+and describe its settings in `config/schema.py`. Nothing else names a method. CONTRIBUTING.md lists the steps.
 
 | name | in the paper | class |
 |---|---|---|
@@ -12,15 +12,15 @@ describe its settings in `config/schema.py`. Nothing else names a method.
 from importlib import import_module
 
 METHODS = {"repmode": "RepMode", "multi_head_last": "MultiHeadLast"}
-"""By name of a method's file, its class."""
+"""Class of each method, by the name of the method's file."""
 
 
 def method_class(name: str) -> type:
-    """Return the class of a method; only its own file is imported.
+    """Return the class of a method, and import its file only.
 
     Raises
     ------
     KeyError
-        There is no such method.
+        The method does not exist.
     """
     return getattr(import_module(f"{__name__}.{name}"), METHODS[name])

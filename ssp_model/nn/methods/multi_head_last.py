@@ -1,8 +1,8 @@
-"""Multi-Head (Las.), compared in RepMode's Table 1: one plain 3D U-Net, its last convolution one channel a task.
+"""Multi-Head (Las.) of RepMode's table 1: a plain 3D U-Net whose last convolution has a channel for each task.
 
-Everything but the last convolution is shared. A sample trains the channel of its own structure; the others get no loss.
-With 12 tasks and width 32 it has 100,196,768 parameters with kernels of 5^3 and 23,286,368 with 3^3. The paper does not
-say which: 5^3 gives RepMode's topology and cost.
+The tasks share everything but the last convolution. A sample trains the channel of its own structure; others get no
+loss. With 12 tasks and width 32 the network has 100,196,768 parameters with kernels of 5^3, and 23,286,368 with 3^3.
+The paper does not say which kernel size it used. 5^3 gives the topology and the cost of RepMode.
 
 Shapes: N batch, C channels, T tasks, D H W voxels. D, H and W must be multiples of 16 (four halvings).
 """
@@ -16,7 +16,7 @@ from ssp_model.nn.unet import UNet, downsample, fold_network, level_widths, upsa
 
 
 class Block(nn.Module):
-    """Convolution, batch norm, ReLU."""
+    """Convolve, then batch norm and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
         super().__init__()
@@ -24,12 +24,12 @@ class Block(nn.Module):
         self.norm = nn.BatchNorm3d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, D, H, W) to (N, C_out, D, H, W)."""
+        """Map (N, C_in, D, H, W) to (N, C_out, D, H, W)."""
         return torch.relu_(self.norm(self.conv(x)))
 
 
 class Level(nn.Module):
-    """The two blocks of a level."""
+    """Apply the two blocks of a level."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
         super().__init__()
@@ -37,21 +37,21 @@ class Level(nn.Module):
         self.block2 = Block(out_channels, out_channels, kernel)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, D, H, W) to (N, C_out, D, H, W)."""
+        """Map (N, C_in, D, H, W) to (N, C_out, D, H, W)."""
         return self.block2(self.block1(x))
 
 
 class MultiHeadLast(Method):
-    """Share one plain U-Net between all tasks, up to the last convolution.
+    """Share one plain U-Net between all tasks, except for the last convolution.
 
     Parameters
     ----------
     num_tasks : int
-        Number of structures; a task is the index of one.
+        Number of structures. A task is the number of a structure, counted from 0.
     width : int
-        Channels of the first level, doubled on each of the four below.
+        Channels of the first level, doubled at each of the four levels below.
     kernel : int
-        Size of the convolutions' kernels along each axis.
+        Size of the convolution kernels along each axis, in voxels.
     """
 
     def __init__(self, num_tasks: int, width: int = 32, kernel: int = 5) -> None:
@@ -69,7 +69,7 @@ class MultiHeadLast(Method):
         self.head = SameConv3d(width, num_tasks, kernel)
 
     def forward(self, x: Tensor, task: Tensor) -> Tensor:
-        """Predict the structure asked of each sample; see `Method.forward`."""
+        """Predict for each sample the structure of its task; see `Method.forward`."""
         skips = []
         for level, down in zip(self.encoder, self.down, strict=True):
             x = level(x)
@@ -82,5 +82,5 @@ class MultiHeadLast(Method):
         return y_NTDHW[torch.arange(len(task), device=task.device), task][:, None]
 
     def specialise(self, task: int) -> UNet:
-        """Return the plain U-Net of one task: its channel alone, batch norm folded in."""
+        """Return the plain U-Net of one task: only its channel, with batch norm folded in."""
         return fold_network(self, lambda conv: conv.weight, self.head.weight[task : task + 1])

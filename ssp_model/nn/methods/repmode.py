@@ -1,6 +1,6 @@
 """RepMode (CVPR 2023, arXiv 2212.10066; section 3.1 and supplement): a 3D U-Net whose convolutions are MoDE.
 
-With 12 tasks and width 32 it has 123,877,633 parameters; a window of 32 x 128 x 128 voxels takes 546 GMAC.
+With 12 tasks and width 32 the network has 123,877,633 parameters. A window of 32 x 128 x 128 voxels takes 546 GMAC.
 
 Shapes: N batch, C channels, T tasks, E experts, D H W voxels. D, H and W must be multiples of 16 (four halvings).
 """
@@ -17,7 +17,7 @@ from ssp_model.nn.unet import LEVELS, UNet, downsample, fold_network, level_widt
 
 
 class MoDEBlock(nn.Module):
-    """MoDE convolution, batch norm (one for all tasks), ReLU."""
+    """Convolve by MoDE, then batch norm (one for all tasks) and ReLU."""
 
     def __init__(self, num_tasks: int, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -25,12 +25,12 @@ class MoDEBlock(nn.Module):
         self.norm = nn.BatchNorm3d(out_channels)
 
     def forward(self, x: Tensor, groups: TaskGroups) -> Tensor:
-        """(N, C_in, D, H, W) to (N, C_out, D, H, W)."""
+        """Map (N, C_in, D, H, W) to (N, C_out, D, H, W)."""
         return torch.relu_(self.norm(self.conv(x, groups)))
 
 
 class Level(nn.Module):
-    """The two MoDE blocks of a level."""
+    """Apply the two MoDE blocks of a level."""
 
     def __init__(self, num_tasks: int, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -38,19 +38,19 @@ class Level(nn.Module):
         self.block2 = MoDEBlock(num_tasks, out_channels, out_channels)
 
     def forward(self, x: Tensor, groups: TaskGroups) -> Tensor:
-        """(N, C_in, D, H, W) to (N, C_out, D, H, W)."""
+        """Map (N, C_in, D, H, W) to (N, C_out, D, H, W)."""
         return self.block2(self.block1(x, groups), groups)
 
 
 class RepMode(Method):
-    """Merge five experts into one kernel per task, in every convolution.
+    """Merge five experts into one kernel for each task, in every convolution.
 
     Parameters
     ----------
     num_tasks : int
-        Number of structures; a task is the index of one.
+        Number of structures. A task is the number of a structure, counted from 0.
     width : int
-        Channels of the first level, doubled on each of the four below; 32 as published.
+        Channels of the first level, doubled at each of the four levels below; 32 as published.
     """
 
     def __init__(self, num_tasks: int, width: int = 32) -> None:
@@ -68,7 +68,7 @@ class RepMode(Method):
         self.head = MoDEConv3d(num_tasks, width, 1)
 
     def forward(self, x: Tensor, task: Tensor) -> Tensor:
-        """Predict the structure asked of each sample; see `Method.forward`."""
+        """Predict for each sample the structure of its task; see `Method.forward`."""
         order = torch.argsort(task, stable=True)
         tasks_T, counts = torch.unique_consecutive(task[order], return_counts=True)
         groups = TaskGroups(tasks_T, tuple(counts.tolist()))
@@ -85,7 +85,7 @@ class RepMode(Method):
 
     @torch.no_grad()
     def specialise(self, task: int) -> UNet:
-        """Return the plain U-Net of one task: kernels merged, batch norm folded in."""
+        """Return the plain U-Net of one task, with kernels merged and batch norm folded in."""
         tasks_T = torch.tensor([task], device=self.head.gate.weight.device)
         return fold_network(self, lambda conv: conv.kernels(tasks_T)[0], self.head.kernels(tasks_T)[0])
 
@@ -96,8 +96,8 @@ class RepMode(Method):
         Returns
         -------
         dict
-            `gates`: the names of the `experts` and, by convolution from the input to the output, their `weights`, mean
-            over output channels, (T, E); those of a task sum to one.
+            `gates`: the names of the `experts`, and their `weights` in each convolution from input to output, (T, E).
+            The weights are means over output channels; the weights of a task sum to one.
         """
         levels: list[tuple[str, Any]] = [(f"encoder {i}", level) for i, level in enumerate(self.encoder, start=1)]
         levels += [("bottleneck", self.bottleneck)]
