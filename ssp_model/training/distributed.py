@@ -12,13 +12,30 @@ import sys
 import time
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 
 from ssp_model.errors import InputError
+from ssp_model.hardware import choose_precision
 
 LONGEST_GRACE_S = 600
 """Slurm is expected to end a job at most this long after SIGTERM."""
+
+
+def make_fabric(precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
+    """The device to compute on, its arithmetic (by the name in the configuration), and how many processes share it."""
+    alone = devices * nodes == 1
+    return Fabric(
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        devices=devices,
+        num_nodes=nodes,
+        strategy="auto" if alone else "ddp",
+        precision=choose_precision(precision),
+        # in a Slurm job of several tasks, Fabric would else take one process for one of them
+        plugins=LightningEnvironment() if alone else None,
+    )
 
 
 def start_processes(devices: int, nodes: int, threads: int) -> None:

@@ -33,11 +33,11 @@ from ssp_model.data.dataset import Dataset
 from ssp_model.errors import InputError
 from ssp_model.evaluation.metrics import squared_error
 from ssp_model.files import replacing, write_table
-from ssp_model.hardware import device_name, make_fabric
+from ssp_model.hardware import device_name
 from ssp_model.models.model_file import ModelInfo, save_model
 from ssp_model.prediction.sliding_window import Windows, predict_dataset
 from ssp_model.provenance import source_digest
-from ssp_model.training.distributed import any_process, await_kill, gather, start_processes
+from ssp_model.training.distributed import any_process, await_kill, gather, make_fabric, start_processes
 from ssp_model.training.learner import Learner
 from ssp_model.training.loader import check_shares, crops_file, make_loader
 from ssp_model.training.record import Record, peak_memory_mb

@@ -5,8 +5,20 @@ from pathlib import Path
 import pytest
 
 from ssp_model.config.read import parse_config
-from ssp_model.config.schema import TrainConfig
+from ssp_model.config.schema import PredictConfig, TrainConfig
+from ssp_model.models.model_file import ModelInfo, save_model
+from ssp_model.nn.repmode import RepMode
 from tests.helpers import make_datasets
+
+WINDOWS = PredictConfig(patch=None, overlap=0.5, flips="")
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model that has learnt nothing."""
+    info = ModelInfo(("tom20", "zo1"), 2, (16, 16, 16), (0.3, 0.3, 0.3), {"scale": [1, 1, 1]}, {}, {"seed": 3})
+    save_model(RepMode(2, 2), info, tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
 
 
 @pytest.fixture

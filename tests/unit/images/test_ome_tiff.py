@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from ssp_model.errors import InputError
+from ssp_model.images import ome_tiff
 from ssp_model.images.ome_tiff import read_ome_tiff, write_ome_tiff
 
 SHAPES = [(3, 4, 5, 6), (1, 4, 5, 6), (3, 1, 5, 6), (1, 1, 5, 6)]
@@ -49,3 +50,13 @@ def test_a_file_cut_short_is_refused(tmp_path):
     (tmp_path / "a.ome.tif").write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"a.ome.tif is damaged or not"):
         read_ome_tiff(tmp_path / "a.ome.tif")
+
+
+def test_large_predictions_take_the_large_kind_of_tiff(tmp_path, monkeypatch):
+    image = np.zeros((2, 8, 8), np.float32)
+    for limit, is_big in ((2**32, False), (1000, True)):
+        monkeypatch.setattr(ome_tiff, "CLASSIC_TIFF", limit)
+        write_ome_tiff(tmp_path / "a.ome.tif", [image, image], ["a", "b"], None)
+        with tifffile.TiffFile(tmp_path / "a.ome.tif") as tiff:
+            assert tiff.is_bigtiff == is_big
+            assert tiff.series[0].shape == (2, 2, 8, 8)
