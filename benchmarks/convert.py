@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import tempfile
 import time
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from scipy import ndimage
 from tables import show
 
 from ssp_model.data.convert import convert_image
-from ssp_model.data.preprocess import resize_factors
+from ssp_model.data.preprocess import Resizing
 from ssp_model.data.volumes import ImageJob
 from ssp_model.hardware import process_peak_memory_mb
 from ssp_model.simulation.simulate import SimulationConfig, simulate_image, write_czi
@@ -33,7 +32,7 @@ def ours(path: Path) -> None:
     """As the workflow does: three channels."""
     copy = path.with_name("copy.czi")
     copy.hardlink_to(path)  # a converted image is deleted
-    convert_image(copy, ImageJob(0, path.name, CHANNELS), partial(resize_factors, scale=SCALE))
+    convert_image(copy, ImageJob(0, path.name, CHANNELS), Resizing(scale=SCALE))
 
 
 def straightforward(path: Path) -> None:

@@ -29,7 +29,7 @@ from train_step import MergingForEachSample, replace_convs
 
 from ssp_model.data.dataset import Dataset
 from ssp_model.evaluation.metrics import score
-from ssp_model.hardware import choose_precision, device_name, make_fabric, process_peak_memory_mb
+from ssp_model.hardware import Compute, device_name, process_peak_memory_mb
 from ssp_model.models.model_file import load_model
 from ssp_model.nn.methods.repmode import RepMode
 from ssp_model.nn.mode_conv import TaskGroups, convolve
@@ -81,7 +81,7 @@ def fresh(path: Path | None, width: int, device: str) -> RepMode:
 
 def speed(arguments: argparse.Namespace) -> None:
     """Ways of predicting beside each other."""
-    fast = make_fabric("auto")
+    fast = Compute.choose()
     device = fast.device.type
     if arguments.test_set:
         info = load_model(arguments.model)[1]
@@ -100,7 +100,7 @@ def speed(arguments: argparse.Namespace) -> None:
     ways = {
         "published way, float32": lambda signal, task: published(merging, signal, patch),
         "specialised, float32": lambda signal, task: predict_volume(specialised(plain, task), signal, windows),
-        f"specialised, {choose_precision()}": lambda signal, task: predict_volume(
+        f"specialised, {fast.precision}": lambda signal, task: predict_volume(
             specialised(plain, task), signal, windows, fast.autocast
         ),
     }
@@ -134,8 +134,8 @@ def speed(arguments: argparse.Namespace) -> None:
 
 def overlaps(arguments: argparse.Namespace) -> None:
     """Score and time of several overlaps, and of the whole volume as one window; also drawn."""
-    fabric = make_fabric("auto")
-    model, info = load_model(arguments.model, fabric.device)
+    compute = Compute.choose()
+    model, info = load_model(arguments.model, compute.device)
     rows = []
     with Dataset(arguments.test_set) as dataset:
         dataset.number_tasks(info.structures)
@@ -148,7 +148,7 @@ def overlaps(arguments: argparse.Namespace) -> None:
                 network = specialised(model, dataset.index.task_number[sample])
                 signal = dataset.signal(sample)[()]
                 started = time.perf_counter()
-                predicted = np.asarray(predict_volume(network, signal, windows, fabric.autocast))
+                predicted = np.asarray(predict_volume(network, signal, windows, compute.autocast))
                 elapsed += time.perf_counter() - started
                 scores.append(score(predicted, dataset.target(sample)[()]))
             mean = pd.DataFrame(scores).mean()
@@ -177,7 +177,7 @@ def peak_memory(shape: tuple[int, int, int]) -> tuple[float, float]:
     """Peak memory in MiB and seconds of predicting an image from a file into a file, in a process of its own."""
     torch.set_num_threads(os.cpu_count() or 1)
     network = specialised(RepMode(1, 1).eval(), 0)
-    fabric = make_fabric("auto")
+    compute = Compute.choose()
     with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "volumes.h5", "w") as file:
         signal = file.create_dataset("signal", shape, np.float32)
         plane = np.random.default_rng(0).normal(size=shape[1:]).astype(np.float32)
@@ -185,7 +185,7 @@ def peak_memory(shape: tuple[int, int, int]) -> tuple[float, float]:
             signal[z] = plane
         out = file.create_dataset("prediction", shape, np.float32)
         started = time.perf_counter()
-        predict_volume(network, signal, Windows((32, 128, 128), 0.0), fabric.autocast, out)
+        predict_volume(network, signal, Windows((32, 128, 128), 0.0), compute.autocast, out)
         return process_peak_memory_mb(), time.perf_counter() - started
 
 

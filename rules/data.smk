@@ -27,7 +27,7 @@ rule convert_archive:
         scale=CONFIG.preprocess.scale,
         voxel_size_um=CONFIG.preprocess.voxel_size_um,
         sha256=sha256_to_convert,
-        code=source_digest("data.convert", "images.reader"),
+        code=source_digest("data.convert"),
     message:
         "Convert the images of {wildcards.structure} to training resolution"
     script:

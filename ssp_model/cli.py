@@ -168,9 +168,10 @@ def predict(
     from ssp_model.config.read import parse_section
     from ssp_model.config.schema import PredictConfig
     from ssp_model.prediction.predict_file import predict_file
+    from ssp_model.prediction.predictor import Predictor
 
     config = parse_section(PredictConfig, {"patch": None, "overlap": overlap, "flips": flips})
-    predict_file(model, image, channel, structure or [], output, config, precision, threads)
+    predict_file(Predictor(model, config, precision, threads), image, channel, structure or [], output)
 
 
 @typer_app.command(
@@ -186,10 +187,12 @@ def evaluate(
     """Score a model on the images of a dataset."""
     from ssp_model.config.read import read_config
     from ssp_model.evaluation.evaluate import evaluate_model
+    from ssp_model.prediction.predictor import Predictor
 
     settings = read_config(config)
-    sections = (settings.train.precision, settings.predict, settings.evaluate.save_images)
-    evaluate_model(model, test_set, folder, *sections, threads)
+    predictor = Predictor(model, settings.predict, settings.train.precision, threads)
+    save_images = settings.evaluate.save_images
+    evaluate_model(predictor, test_set, folder, experiment=settings.experiment, save_images=save_images)
 
 
 @typer_app.command(epilog=example("ssp view scores/dna/lamin_b1_0007.ome.tif viewer.html"))

@@ -1,20 +1,27 @@
-"""What the machine has: where to compute, and in which arithmetic."""
+"""What the machine has: where to compute, in which arithmetic, and how much memory."""
 
+import logging
 import resource
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import psutil
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
+
+logger = logging.getLogger(__name__)
+
+Autocast = Callable[[], AbstractContextManager[object]]
+"""Makes the context that sets the arithmetic."""
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 _BY_NAME: dict[str, Precision] = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def choose_precision(wanted: str = "auto") -> Precision:
-    """Arithmetic by name, in Lightning Fabric's terms; `auto` takes the fastest that the hardware has units for."""
+    """Return an arithmetic in Lightning Fabric's terms; `auto` takes the fastest that the hardware has units for."""
     if wanted != "auto":
         return _BY_NAME[wanted]
     if torch.cuda.is_available():
@@ -23,39 +30,50 @@ def choose_precision(wanted: str = "auto") -> Precision:
     return "bf16-mixed" if has_units else "32-true"
 
 
-def make_fabric(precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
-    """The device to compute on, its arithmetic (by the name in the configuration), and how many processes share it."""
-    alone = devices * nodes == 1
-    return Fabric(
-        accelerator="cuda" if torch.cuda.is_available() else "cpu",
-        devices=devices,
-        num_nodes=nodes,
-        strategy="auto" if alone else "ddp",
-        precision=choose_precision(precision),
-        # in a Slurm job of several tasks, Fabric would else take one process for one of them
-        plugins=LightningEnvironment() if alone else None,
-    )
+@dataclass(frozen=True)
+class Compute:
+    """Where a network predicts, and in which arithmetic."""
+
+    device: torch.device
+    precision: Precision
+
+    @classmethod
+    def choose(cls, precision: str = "auto") -> Self:
+        """Take the first GPU, or the CPU where there is none; `precision` is a name as in the configuration."""
+        chosen = choose_precision(precision)
+        if torch.cuda.is_available():
+            return cls(torch.device("cuda", 0), chosen)
+        if chosen == "16-mixed":
+            logger.warning("fp16 needs a GPU; bf16 is used instead")
+            chosen = "bf16-mixed"
+        return cls(torch.device("cpu"), chosen)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Make the context that sets the arithmetic, the same as Lightning Fabric's."""
+        if self.precision == "32-true":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16-mixed" else torch.float16)
 
 
 def device_name() -> str:
-    """What a person calls the processor that computes."""
+    """Return what a person calls the processor that computes."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"CPU, {torch.get_num_threads()} threads"
 
 
 def process_peak_memory_mb() -> float:
-    """Most memory this process has held so far, in MiB."""
+    """Return the most memory that this process has held so far, in MiB."""
     status = Path("/proc/self/status")
     if status.exists():
-        # unlike getrusage's figure, this one does not start from that of the process that started this one
+        # unlike getrusage, this does not count the memory of the process that started this one
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def free_memory() -> int:
-    """Bytes that this process may still take: of the machine, or of its job where that has a limit of its own."""
+    """Return the bytes that this process may still take: of the machine, or of its job if that has a limit."""
     free = psutil.virtual_memory().available
     limits = [Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current")]
     if all(path.exists() for path in limits):

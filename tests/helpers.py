@@ -19,6 +19,7 @@ PROJECT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 WINDOWS = PredictConfig(patch=None, overlap=0.0, flips="")
+OVERLAPPING = PredictConfig(patch=None, overlap=0.5, flips="")
 UNTRACKED = TrackingConfig(wandb="disabled", project="test")
 
 

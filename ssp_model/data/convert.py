@@ -1,123 +1,125 @@
 """Convert one structure's archive of raw images to volumes at training resolution.
 
-The archive is read once, front to back: an image is unpacked, converted by a worker and deleted again, so that
-neither the raw images of a structure nor more than a few decoded ones are ever held at the same time. Only the
-channels needed are decoded: signal, target, and DNA where the image is a candidate for it.
+The archive is read once, front to back: an image is unpacked, converted by a worker and deleted again. So only a few
+raw images are on the disk at the same time, and a few decoded ones in memory. Only the channels needed are decoded:
+signal, target, and DNA where the image is a candidate for it.
 """
 
-import json
 import logging
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 import pandas as pd
 
-import ssp_model
 from ssp_model.collection.archive import unpack
 from ssp_model.collection.lists import member_name, read_list
-from ssp_model.config.schema import ZYX
-from ssp_model.data.preprocess import normalise, resize, resize_factors
-from ssp_model.data.volumes import SIGNAL, ConvertedImage, ImageJob, Volume, write_image
+from ssp_model.data.dataset import Volume
+from ssp_model.data.preprocess import Resizing, to_model_voxels
+from ssp_model.data.volumes import SIGNAL, ConvertedImage, ImageJob, new_volumes
 from ssp_model.errors import InputError
-from ssp_model.files import replacing, sha256_of, write_table
+from ssp_model.files import sha256_of, write_table
+from ssp_model.images.reader import Image
 from ssp_model.log import progress
-
-if TYPE_CHECKING:
-    from ssp_model.images.reader import Image
 
 logger = logging.getLogger(__name__)
 
-FactorsOf = Callable[[Sequence[float | None]], ZYX]
-"""Resize factors of an image, by its pixel sizes."""
 LEFT_OUT_COLUMNS = ["path_czi", "task", "channel", "reason"]
 
 
+@dataclass(frozen=True)
+class RawImages:
+    """Where the raw images of a structure are.
+
+    Attributes
+    ----------
+    archive : path
+        `.tar.gz` of the images.
+    images : path
+        Image list of the structure.
+    dna_images : path, optional
+        Image list of the DNA candidates.
+    sha256 : str, optional
+        Checksum (hexadecimal) that the archive must have.
+    """
+
+    archive: str | Path
+    images: str | Path
+    dna_images: str | Path | None = None
+    sha256: str | None = None
+
+    def check(self) -> None:
+        """Refuse an archive with another checksum."""
+        if self.sha256 and (found := sha256_of(self.archive)) != self.sha256:
+            raise InputError(
+                f"{self.archive}: has SHA-256 {found}, wanted {self.sha256}; check that this is the file you want and "
+                "that collection.sha256 is right."
+            )
+
+
 def convert_archive(
-    archive: str | Path,
-    images: str | Path,
-    dna_images: str | Path | None,
+    raw: RawImages,
     volumes: str | Path,
     left_out: str | Path,
+    *,
     structure: str,
     dna: str | None,
-    scale: ZYX | None,
-    voxel_size_um: ZYX | None,
+    resizing: Resizing,
     workers: int = 1,
-    sha256: str | None = None,
 ) -> None:
-    """Convert one structure's images; those that can't be used are listed.
+    """Convert one structure's images, and list those that can't be used.
 
     Parameters
     ----------
-    archive : path
-        `.tar.gz` of the structure's raw images.
-    images, dna_images : path
-        Image lists of the structure and of the DNA candidates.
+    raw : RawImages
     volumes : path
         HDF5 file to write.
     left_out : path
         CSV file to write: images that can't be used, by task, with the reason.
     structure, dna : str
-        Names of the two tasks; `dna` is None where there is no such task.
-    scale, voxel_size_um : tuple of float
-        Resize factors, or the voxel size wanted (Z, Y, X); one of the two, the other None.
+        Names of the two tasks; `dna` is None if there is no such task.
+    resizing : Resizing
     workers : int
         Processes that convert.
-    sha256 : str, optional
-        Checksum (hexadecimal) the archive has to have.
 
     Raises
     ------
     InputError
         The archive is damaged, unsafe or not the one wanted, the lists contradict each other, or no image can be used.
     """
-    if sha256 and (found := sha256_of(archive)) != sha256:
-        raise InputError(
-            f"{archive}: has SHA-256 {found}, wanted {sha256}; check that this is the file you want and that "
-            "collection.sha256 is right."
-        )
-    jobs = image_jobs(read_list(images), structure, read_list(dna_images) if dna_images else None, dna)
+    raw.check()
+    jobs = image_jobs(read_list(raw.images), structure, read_list(raw.dna_images) if raw.dna_images else None, dna)
     problems: list[dict[str, object]] = []
-    converted = 0
-    with replacing(volumes) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update(
-            structure=structure,
-            axes="ZYX",
-            content="standardised to zero mean and unit standard deviation, then resized",
-            preprocess=json.dumps({"scale": scale, "voxel_size_um": voxel_size_um}),
-            version=ssp_model.__version__,
-        )
-        with progress(f"convert {structure}", len(jobs), "images") as advance:
-            for image in _convert_all(
-                Path(archive), jobs, partial(resize_factors, scale=scale, voxel_size_um=voxel_size_um), workers
-            ):
-                if image.volumes:
-                    write_image(file, image)
-                    converted += 1
-                problems += _problem_rows(image)
-                advance(1)
+    num_converted = 0
+    with (
+        new_volumes(volumes, structure, asdict(resizing)) as add,
+        progress(f"convert {structure}", len(jobs), "images") as advance,
+    ):
+        for image in _convert_all(Path(raw.archive), jobs, resizing, workers):
+            if image.volumes:
+                add(image)
+                num_converted += 1
+            problems += _problem_rows(image)
+            advance(1)
         problems.sort(key=lambda problem: (str(problem["path_czi"]), str(problem["task"])))
         table = pd.DataFrame(problems, columns=LEFT_OUT_COLUMNS)
-        if not converted:
+        if not num_converted:
             raise InputError(f"{_problem_text(table, structure)}\nNo image of it is left to use.")
     write_table(table, left_out)
-    logger.info("%d of %d images of %s converted", converted, len(jobs), structure)
+    logger.info("%d of %d images of %s converted", num_converted, len(jobs), structure)
 
 
 def image_jobs(
     images: pd.DataFrame, structure: str, candidates: pd.DataFrame | None, dna: str | None
 ) -> dict[str, ImageJob]:
-    """What to convert of each image, by its name in the archive.
+    """Return what to convert of each image, by its name in the archive.
 
     Raises
     ------
@@ -148,7 +150,7 @@ def image_jobs(
 
 
 def _convert_all(
-    archive: Path, jobs: dict[str, ImageJob], factors_of: FactorsOf, workers: int
+    archive: Path, jobs: dict[str, ImageJob], resizing: Resizing, workers: int
 ) -> Iterator[ConvertedImage]:
     """Convert the listed members of an archive as they come; at last, those that it lacks."""
     seen: set[str] = set()
@@ -158,7 +160,7 @@ def _convert_all(
             if name in seen:
                 raise InputError(f"{archive} holds {name} twice; pack it again with each image once.")
             seen.add(name)
-            running.add(pool.submit(convert_image, path, jobs[name], factors_of))
+            running.add(pool.submit(convert_image, path, jobs[name], resizing))
             if len(running) > workers:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from _results(done)
@@ -167,13 +169,13 @@ def _convert_all(
             yield from _results(done)
     for name, job in jobs.items():
         if name not in seen:
-            reason = f"is in the image list but not in {archive} (looked for {name})"
+            reason = f"{job.path_czi} is in the image list but not in {archive} (looked for {name})."
             yield ConvertedImage(job, problems=dict.fromkeys(job.channels, reason))
 
 
 @contextmanager
 def make_pool(workers: int) -> Iterator[Executor]:
-    """Processes that compute with one thread each, as they are as many as there are cores; a thread for one worker."""
+    """Make a pool of processes of one thread each, as many as there are cores; for one worker, of one thread."""
     if workers == 1:
         with ThreadPoolExecutor(1) as thread:
             yield thread
@@ -201,22 +203,22 @@ def _results(done: "set[Future[ConvertedImage]]") -> Iterator[ConvertedImage]:
             ) from None
 
 
-def convert_image(path: Path, job: ImageJob, factors_of: FactorsOf) -> ConvertedImage:
+def convert_image(path: Path, job: ImageJob, resizing: Resizing) -> ConvertedImage:
     """Decode, standardise and resize the channels of one raw image, then delete it."""
-    # spawned workers import the readers, the process that unpacks does not need them
-    from ssp_model.images.reader import Image
-
     result = ConvertedImage(job, source_bytes=path.stat().st_size, source_sha256=sha256_of(path))
     try:
-        image = Image(path)
-        factors = factors_of(image.pixel_size_um)
+        image = Image(path, name=job.path_czi)
+        factors = resizing.factors(image)
         result.pixel_size_um = tuple(size or np.nan for size in image.pixel_size_um)
         result.voxel_size_um = tuple(size / f for size, f in zip(result.pixel_size_um, factors, strict=True))
         for role, channel in job.channels.items():
             try:
-                result.volumes[role] = _convert_channel(image, channel, factors)
+                voxels, removed = to_model_voxels(image, channel, factors)
             except InputError as error:
                 result.problems[role] = str(error)
+            else:
+                names = channel, image.channel_names[channel]
+                result.volumes[role] = Volume(voxels, *names, removed.mean, removed.std)
     except InputError as error:
         result.problems = dict.fromkeys(job.channels, str(error))
     finally:
@@ -224,18 +226,8 @@ def convert_image(path: Path, job: ImageJob, factors_of: FactorsOf) -> Converted
     return _without_useless(result)
 
 
-def _convert_channel(image: "Image", channel: int, factors: tuple[float, float, float]) -> Volume:
-    raw = image.read(channel)
-    name = image.channel_names[channel]
-    try:
-        standardised, statistics = normalise(raw)
-    except InputError as error:
-        raise InputError(f"channel {channel} ({name}) {error}") from None
-    return Volume(resize(standardised, factors), channel, name, statistics.mean, statistics.std)
-
-
 def _without_useless(image: ConvertedImage) -> ConvertedImage:
-    """A target without its signal, or a signal without a target, is of no use."""
+    """Drop a target without its signal, or a signal without a target."""
     if SIGNAL in image.problems:
         image.volumes.clear()
         image.problems = dict.fromkeys(image.job.channels, image.problems[SIGNAL])
@@ -254,6 +246,14 @@ def _problem_rows(image: ConvertedImage) -> list[dict[str, object]]:
 
 def check_left_out(left_out: str | Path, structure: str, on_bad_image: str) -> None:
     """Say which images can't be used.
+
+    Parameters
+    ----------
+    left_out : path
+        CSV file, as `convert_archive` writes it.
+    structure : str
+    on_bad_image : str
+        `stop` or `skip`.
 
     Raises
     ------
@@ -274,5 +274,5 @@ def check_left_out(left_out: str | Path, structure: str, on_bad_image: str) -> N
 def _problem_text(table: pd.DataFrame, structure: str) -> str:
     count = table.path_czi.nunique()
     images = "1 image" if count == 1 else f"{count} images"
-    lines = dict.fromkeys(f"{row.path_czi} {row.reason}" for row in table.itertuples())
-    return "\n  ".join([f"{images} of {structure} can't be used:", *lines])
+    # a reason names its image, and may be that of several tasks
+    return "\n  ".join([f"{images} of {structure} can't be used:", *table.reason.unique()])

@@ -11,19 +11,160 @@ Volumes are stored in one piece, uncompressed: a crop is read without touching t
 
 import hashlib
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import h5py
 import numpy as np
 import pandas as pd
 
+import ssp_model
 from ssp_model.errors import InputError
+from ssp_model.files import replacing
+
+logger = logging.getLogger(__name__)
 
 SAME_VOXEL_SIZE = 0.02
 """Voxel sizes that differ by less than this share are the same: below what the network notices."""
+
+
+class Voxels(Protocol):
+    """An array, or a dataset of an HDF5 file: (Z, Y, X)."""
+
+    shape: tuple[int, ...]
+
+    def __getitem__(self, key: Any) -> np.ndarray: ...
+
+    def __setitem__(self, key: Any, value: np.ndarray) -> None: ...
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One channel of an image at training resolution.
+
+    Attributes
+    ----------
+    voxels : array or HDF5 dataset
+        (Z, Y, X), float32, standardised.
+    channel : int
+        Its number in the raw image, counted from 0.
+    channel_name : str
+        Its name there.
+    mean, std : float
+        Mean and standard deviation of the raw channel, in counts.
+    """
+
+    voxels: Voxels
+    channel: int
+    channel_name: str
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One signal with one target, and where they are from.
+
+    Attributes
+    ----------
+    task : str
+        The structure that the target shows.
+    path_czi : str
+        The raw image, as its image list names it.
+    source_sha256, source_bytes : str, int
+        Checksum and size of the raw image.
+    voxel_size_um : ndarray
+        Z, Y, X; NaN where it is not known.
+    signal, target : Volume
+    """
+
+    task: str
+    path_czi: str
+    source_sha256: str
+    source_bytes: int
+    voxel_size_um: np.ndarray
+    signal: Volume
+    target: Volume
+
+
+def write_dataset(path: str | Path, samples: Iterable[Sample], split: str, config: Mapping[str, Any]) -> None:
+    """Write the dataset of a split.
+
+    Parameters
+    ----------
+    path : path
+        HDF5 file to write.
+    samples : iterable of Sample
+        One by one; samples of the same image share its signal.
+    split : str
+        `train`, `val` or `test`.
+    config : mapping
+        The configuration of the data, kept as provenance.
+    """
+    signals: dict[str, int] = {}
+    voxel_sizes: list[np.ndarray] = []
+    rows: list[dict[str, object]] = []
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for number, sample in enumerate(samples):
+            if sample.path_czi not in signals:
+                signals[sample.path_czi] = len(signals)
+                voxel_sizes.append(sample.voxel_size_um)
+                _write_volume(file, _signal_name(signals[sample.path_czi]), sample.signal, sample)
+            _write_volume(file, _target_name(number), sample.target, sample)
+            rows.append(_index_row(sample, signals[sample.path_czi], number))
+        index = pd.DataFrame(rows)
+        for column in index:
+            is_number = index[column].dtype.kind in "iuf"
+            file[f"index/{column}"] = index[column].to_numpy(dtype=None if is_number else h5py.string_dtype())
+        file.attrs.update(
+            split=split,
+            tasks=sorted(set(index.task)),
+            axes="ZYX",
+            units="standardised: zero mean and unit standard deviation a raw image",
+            voxel_size_um=np.median(voxel_sizes, axis=0),
+            version=ssp_model.__version__,
+            config=json.dumps(config),
+        )
+    logger.info("%s: %d samples of %d images", path, len(rows), len(signals))
+
+
+def _signal_name(number: int) -> str:
+    return f"signals/{number:05d}"
+
+
+def _target_name(number: int) -> str:
+    return f"targets/{number:05d}"
+
+
+def _write_volume(file: h5py.File, name: str, volume: Volume, sample: Sample) -> None:
+    written = file.create_dataset(name, data=volume.voxels[()])
+    written.attrs.update(path_czi=sample.path_czi, voxel_size_um=sample.voxel_size_um)
+
+
+def _index_row(sample: Sample, signal_number: int, target_number: int) -> dict[str, object]:
+    return {
+        "task": sample.task,
+        "path_czi": sample.path_czi,
+        "signal": signal_number,
+        "target": target_number,
+        "source_sha256": sample.source_sha256,
+        "source_bytes": sample.source_bytes,
+        **_index_columns("signal", sample.signal),
+        **_index_columns("target", sample.target),
+    }
+
+
+def _index_columns(role: str, volume: Volume) -> dict[str, object]:
+    return {
+        f"{role}_channel": volume.channel,
+        f"{role}_channel_name": volume.channel_name,
+        f"{role}_mean": volume.mean,
+        f"{role}_std": volume.std,
+    }
 
 
 class Dataset:
@@ -83,20 +224,20 @@ class Dataset:
         self._file.close()
 
     def digest(self) -> str:
-        """A digest of which images and channels the dataset holds and how they were made."""
+        """Return a digest of which images and channels the dataset holds and how they were made."""
         text = self.index.to_csv(index=False) + json.dumps(self.config, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def signal(self, sample: int) -> h5py.Dataset:
-        """Transmitted light of a sample, (Z, Y, X)."""
-        return self._file["signals"][f"{self.index.signal[sample]:05d}"]
+        """Return the transmitted light of a sample, (Z, Y, X)."""
+        return self._file[_signal_name(self.index.signal[sample])]
 
     def target(self, sample: int) -> h5py.Dataset:
-        """Fluorescence of a sample's structure, (Z, Y, X)."""
-        return self._file["targets"][f"{self.index.target[sample]:05d}"]
+        """Return the fluorescence of a sample's structure, (Z, Y, X)."""
+        return self._file[_target_name(self.index.target[sample])]
 
     def image_bytes(self) -> int:
-        """Size of all signals and targets."""
+        """Return the bytes of all signals and targets."""
         return sum(volume.nbytes for group in ("signals", "targets") for volume in self._file[group].values())
 
     @property
@@ -106,5 +247,5 @@ class Dataset:
 
 
 def in_um(size: Sequence[float] | np.ndarray) -> str:
-    """A size in three dimensions, as text."""
+    """Write a size in three dimensions as text."""
     return " x ".join(f"{value:.3f}" for value in size) + " um"

@@ -8,55 +8,50 @@ from typing import Literal
 import h5py
 import numpy as np
 import pandas as pd
-import torch
 
-from ssp_model.config.schema import PredictConfig
 from ssp_model.data.dataset import SAME_VOXEL_SIZE, Dataset, in_um
 from ssp_model.errors import InputError
 from ssp_model.evaluation.metrics import score
-from ssp_model.evaluation.scores import places, read_scores, summarise
+from ssp_model.evaluation.scores import Run, places, read_scores, summarise
 from ssp_model.files import replacing, write_table
-from ssp_model.hardware import make_fabric
 from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.log import progress
-from ssp_model.models.model_file import ModelInfo, load_model
-from ssp_model.prediction.sliding_window import Windows, predict_dataset, predict_volume, specialised
+from ssp_model.models.model_file import ModelInfo
+from ssp_model.prediction.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
+SaveImages = Literal["pictured", "all"]
+"""Which predictions are kept as images: those that have a place, or all."""
+
 
 def evaluate_structure(
-    model_path: str | Path,
+    predictor: Predictor,
     test_set: str | Path,
+    *,
+    run: Run,
     structure: str,
     per_image: str | Path,
     images: str | Path,
-    precision: str,
-    predict_config: PredictConfig,
-    save_images: Literal["pictured", "all"],
-    threads: int = 1,
+    save_images: SaveImages,
 ) -> None:
     """Predict and score each test image of a structure.
 
     Parameters
     ----------
-    model_path : path
-        Model file.
+    predictor : Predictor
+        The model.
     test_set : path
         Dataset (HDF5).
+    run : Run
+        What the scores are of.
     structure : str
     per_image : path
-        CSV file to write: a row an image with its scores, its `place` (best, median or worst of the structure, by R2)
-        and the file of its prediction.
+        CSV file to write: a row an image with its run, its scores, its `place` (best, median or worst of the structure,
+        by R2) and the file of its prediction.
     images : path
         Folder to write: `{image}.ome.tif` with signal, target and prediction.
-    precision : str
-        Arithmetic, as `train.precision`.
-    predict_config : PredictConfig
     save_images : str
-        `pictured` for those that have a place, or `all`.
-    threads : int
-        CPU threads.
 
     Raises
     ------
@@ -64,22 +59,19 @@ def evaluate_structure(
         The model does not know a structure of the dataset, the dataset has no image of this one, or the model was
         trained at another voxel size.
     """
-    torch.set_num_threads(threads)
-    fabric = make_fabric(precision)
-    model, info = load_model(model_path, fabric.device)
     with Dataset(test_set) as dataset, replacing(images) as folder:
-        check_dataset(dataset, info)
+        check_dataset(dataset, predictor.info)
         samples = dataset.index.index[dataset.index.task == structure]
         if samples.empty:
             raise InputError(f"{test_set} has no image of {structure}; it has {', '.join(dataset.tasks)}.")
         folder.mkdir()
         scores = []
-        windows = Windows.of(info.patch, predict_config)
         with progress(f"evaluate {structure}", len(samples), "images") as advance:
-            for sample, prediction in predict_dataset(model, dataset, windows, fabric.autocast, samples):
+            for sample in samples:
+                prediction = np.asarray(predictor.predict(dataset.signal(sample), structure))
                 # which images to keep is known when all are scored
                 np.save(folder / f"{sample}.npy", prediction)
-                row = {"structure": structure, "path_czi": dataset.index.path_czi[sample]}
+                row = {**run._asdict(), "structure": structure, "path_czi": dataset.index.path_czi[sample]}
                 scores.append({"sample": sample, **row, **score(prediction, dataset.target(sample)[()])})
                 advance(1)
         table = pd.DataFrame(scores)
@@ -96,50 +88,51 @@ def evaluate_structure(
 
 
 def evaluate_model(
-    model_path: str | Path,
-    test_set: str | Path,
-    folder: str | Path,
-    precision: str,
-    predict_config: PredictConfig,
-    save_images: Literal["pictured", "all"],
-    threads: int = 1,
+    predictor: Predictor, test_set: str | Path, folder: str | Path, *, experiment: str, save_images: SaveImages
 ) -> None:
-    """Score a model on all structures of a dataset, into a folder; parameters as for `evaluate_structure`."""
+    """Score a model on all structures of a dataset, into a folder.
+
+    Parameters
+    ----------
+    predictor, test_set, save_images :
+        As for `evaluate_structure`.
+    folder : path
+        Folder to write tables and images to.
+    experiment : str
+        Name of the experiment. The seed is the model's, 0 if its file does not tell.
+    """
     folder = Path(folder)
+    seed = predictor.info.training.get("seed", 0)
+    assert isinstance(seed, int)
     with Dataset(test_set) as dataset:
         structures = dataset.tasks
-    parts = [folder / "structures" / f"{structure}.csv" for structure in structures]
-    for structure, part in zip(structures, parts, strict=True):
-        images = folder / "images" / structure
+    parts = {structure: folder / "structures" / f"{structure}.csv" for structure in structures}
+    for structure, part in parts.items():
         evaluate_structure(
-            model_path, test_set, structure, part, images, precision, predict_config, save_images, threads
+            predictor,
+            test_set,
+            run=Run(experiment, seed),
+            structure=structure,
+            per_image=part,
+            images=folder / "images" / structure,
+            save_images=save_images,
         )
-    summarise(parts, *(folder / f"{name}.csv" for name in ("per_image", "per_structure", "overall")))
+    summarise(list(parts.values()), *(folder / f"{name}.csv" for name in ("per_image", "per_structure", "overall")))
 
 
-def predict_composite(
-    model_path: str | Path,
-    test_set: str | Path,
-    per_image: str | Path,
-    output: str | Path,
-    precision: str,
-    predict_config: PredictConfig,
-    threads: int = 1,
-) -> None:
+def predict_composite(predictor: Predictor, test_set: str | Path, per_image: str | Path, output: str | Path) -> None:
     """Predict all structures in the signal of one test image: that of median R2 of all.
 
     Parameters
     ----------
-    model_path, test_set, per_image : path
-        Model file, dataset, and the scores of all images.
+    predictor : Predictor
+        The model.
+    test_set, per_image : path
+        Dataset, and the scores of all its images.
     output : path
         OME-TIFF to write: transmitted light, then a channel a structure.
-    precision, predict_config, threads :
-        As for `evaluate_structure`.
     """
-    torch.set_num_threads(threads)
-    fabric = make_fabric(precision)
-    model, info = load_model(model_path, fabric.device)
+    structures = predictor.info.structures
     table = read_scores(per_image)
     median = table.loc[places(table.r2).index("median")]
     output = Path(output)
@@ -149,19 +142,17 @@ def predict_composite(
         # predictions wait in a file, as a hundred structures fill a machine's memory
         tempfile.TemporaryDirectory(dir=output.parent, prefix=".part.") as folder,
         h5py.File(Path(folder) / "predictions.h5", "w") as file,
-        progress("predict", len(info.structures), "structures") as advance,
+        progress("predict", len(structures), "structures") as advance,
     ):
-        check_dataset(dataset, info)
+        check_dataset(dataset, predictor.info)
         of_median = (dataset.index.task == median.structure) & (dataset.index.path_czi == median.path_czi)
         signal = dataset.signal(dataset.index.index[of_median][0])[()]
         channels = [signal]
-        windows = Windows.of(info.patch, predict_config)
-        for task, structure in enumerate(info.structures):
+        for structure in structures:
             predicted = file.create_dataset(structure, signal.shape, np.float32)
-            predict_volume(specialised(model, task), signal, windows, fabric.autocast, predicted)
-            channels.append(predicted)
+            channels.append(predictor.predict(signal, structure, out=predicted))
             advance(1)
-        write_ome_tiff(output, channels, ["transmitted light", *info.structures], dataset.voxel_size_um)
+        write_ome_tiff(output, channels, ["transmitted light", *structures], dataset.voxel_size_um)
 
 
 def check_dataset(dataset: Dataset, info: ModelInfo) -> None:
@@ -182,7 +173,7 @@ def check_voxel_size(dataset: Dataset, info: ModelInfo) -> None:
 
 
 def image_file(dataset: Dataset, sample: int) -> str:
-    """Name of the file with a sample's prediction, in its structure's folder of images."""
+    """Return the name of the file with a sample's prediction, in its structure's folder of images."""
     row = dataset.index.loc[sample]
     # images of DNA come from several structures, whose files may be named alike
     source = Path(row.path_czi)

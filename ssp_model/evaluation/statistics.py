@@ -15,7 +15,7 @@ IMAGES_AT_ONCE = 100
 
 
 def interval(means: np.ndarray, resampled: np.ndarray, images: int) -> dict[str, float]:
-    """Each metric's mean, and the 2.5% and 97.5% percentiles of its bootstrap means (resamples, metrics)."""
+    """Return each metric's mean, and the 2.5% and 97.5% percentiles of its bootstrap means (resamples, metrics)."""
     low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
     if images < FEWEST:
         low, high = np.full((2, len(METRICS)), np.nan)

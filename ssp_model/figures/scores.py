@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ssp_model.evaluation.metrics import SCORE_TITLES
+from ssp_model.evaluation.metrics import METRIC
 from ssp_model.figures.style import BLUE, GREY, ORANGE, save
 
 
@@ -24,7 +24,7 @@ def plot_scores(images: pd.DataFrame, means: pd.DataFrame, path: str | Path) -> 
     order = means.r2.sort_values().index
     height = 1.2 + 0.34 * len(order)
     figure, grid = plt.subplots(2, 3, figsize=(12, 2 * height), layout="constrained", sharey=True)
-    for axes, (metric, title) in zip(grid.flat, SCORE_TITLES.items(), strict=True):
+    for axes, metric in zip(grid.flat, METRIC, strict=True):
         for row, structure in enumerate(order):
             values = images[metric][images.structure == structure]
             axes.plot(values, row + apart(len(values), 0.22), "o", color=BLUE, alpha=0.6, ms=4.5, mew=0)
@@ -33,7 +33,7 @@ def plot_scores(images: pd.DataFrame, means: pd.DataFrame, path: str | Path) -> 
             axes.plot([means[metric][structure]] * 2, [row - 0.32, row + 0.32], color=ORANGE, lw=2.5)
         overall = images[metric].mean()
         axes.axvline(overall, color=GREY, lw=0.8, ls="--", zorder=0)
-        axes.set(title=title, xlabel=f"all {len(images)} images: {overall:.3f} (dashed)")
+        axes.set(title=METRIC[metric].title_with_direction, xlabel=f"all {len(images)} images: {overall:.3f} (dashed)")
         axes.set_yticks(range(len(order)), order)
         axes.set_ylim(-0.6, len(order) - 0.4)
         axes.grid(axis="x", alpha=0.2)

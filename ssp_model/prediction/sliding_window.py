@@ -3,43 +3,28 @@
 The windows lie on a regular grid, the last one moved back to the edge; where they overlap, the result is their mean
 weighted by a Gaussian. An image smaller than the window is mirrored about its edges, and the result cropped.
 
-An image is worked through in strips, each as thick as a window: the signal is read, and the prediction written, strip
-by strip, so memory does not depend on how many strips there are, and both may lie in a file.
+An image is predicted in strips, each as thick as a window: the signal is read, and the prediction written, strip by
+strip. So memory does not depend on how many strips there are, and both may lie in a file.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations, product
-from typing import Protocol
+from itertools import combinations, pairwise, product
+from typing import TypeVar
 
 import numpy as np
 import torch
-from monai.data.utils import dense_patch_slices
 from scipy import ndimage
 from torch import Tensor, nn
 
 from ssp_model.config.schema import PredictConfig
 from ssp_model.data.crops import pad_to
-from ssp_model.data.dataset import Dataset
+from ssp_model.data.dataset import Dataset, Voxels
+from ssp_model.hardware import Autocast
 from ssp_model.nn.method import Method
-
-Autocast = Callable[[], AbstractContextManager[object]]
-"""Makes the context that sets the arithmetic."""
-
-MEMORY_ON_CPU = 2**30
-"""Bytes that the windows predicted at once may take on a CPU; on a GPU they may take half of what is free."""
-
-
-class Volume(Protocol):
-    """An array, or a dataset of an HDF5 file: (Z, Y, X)."""
-
-    shape: tuple[int, ...]
-
-    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray: ...
-
-    def __setitem__(self, key: tuple[slice, ...], value: np.ndarray) -> None: ...
+from ssp_model.prediction.memory import windows_at_once
 
 
 @dataclass(frozen=True)
@@ -62,22 +47,23 @@ class Windows:
 
     @classmethod
     def of(cls, patch: Sequence[int], config: PredictConfig) -> "Windows":
-        """Windows as configured, of the model's own size unless the configuration has another."""
+        """Return windows as configured, of the model's own size unless the configuration has another."""
         z, y, x = (int(size) for size in config.patch or patch)
         return cls((z, y, x), config.overlap, config.flips)
 
     def starts(self, shape: Sequence[int]) -> list[list[int]]:
-        """Where windows start in an image at least as large as one, along each axis."""
+        """Return where windows start along each axis, in an image at least as large as one."""
         starts = []
         for size, window in zip(shape, self.patch, strict=True):
-            step = window if size == window else max(int(window * (1 - self.overlap)), 1)
-            starts.append([piece.start for (piece,) in dense_patch_slices((size,), (window,), (step,))])
+            step = max(int(window * (1 - self.overlap)), 1)
+            last = size - window
+            starts.append([*range(0, last, step), last])
         return starts
 
 
 @lru_cache(maxsize=4)
 def window_weights(patch: tuple[int, int, int]) -> np.ndarray:
-    """Weight of each voxel of a window, (Z, Y, X), float32, as published.
+    """Return the weight of each voxel of a window, (Z, Y, X), float32, as published.
 
     A unit impulse at the centre, blurred by a Gaussian of an eighth of the window, scaled to a maximum of 1; zeros
     take the smallest value that is not zero, so that no voxel goes without weight.
@@ -90,26 +76,60 @@ def window_weights(patch: tuple[int, int, int]) -> np.ndarray:
     return weights
 
 
+class Blend:
+    """The weighted mean of overlapping windows in a strip of planes, which moves on along the first axis of an image.
+
+    Parameters
+    ----------
+    weights : ndarray
+        Weight of each voxel of a window, (planes, rows, columns), float32.
+    rows, columns : int
+        Size of the planes; the strip has as many of them as a window.
+    """
+
+    def __init__(self, weights: np.ndarray, rows: int, columns: int) -> None:
+        self._weights = weights
+        # laid out in memory as the weights are
+        self._sum = np.zeros_like(weights, shape=(len(weights), rows, columns))
+        self._sum_of_weights = np.zeros_like(self._sum)
+
+    def add(self, row: int, column: int, window: np.ndarray) -> None:
+        """Add a window, (planes, rows, columns), that starts at a row and a column."""
+        _, height, width = window.shape
+        place = np.s_[:, row : row + height, column : column + width]
+        self._sum[place] += self._weights * window
+        self._sum_of_weights[place] += self._weights
+
+    def take(self, num_planes: int) -> np.ndarray:
+        """Hand out the first planes of the strip, which are finished, and move the strip on by as many."""
+        finished = self._sum[:num_planes] / self._sum_of_weights[:num_planes]
+        for sums in (self._sum, self._sum_of_weights):
+            unfinished = sums[num_planes:].copy(order="K")
+            sums[: len(unfinished)] = unfinished
+            sums[len(unfinished) :] = 0
+        return finished
+
+
 def predict_volume(
     network: nn.Module,
-    signal: Volume,
+    signal: Voxels,
     windows: Windows,
     autocast: Autocast | None = None,
-    out: Volume | None = None,
+    out: Voxels | None = None,
+    *,
     advance: Callable[[float], None] | None = None,
-) -> Volume:
+) -> Voxels:
     """Predict one structure in a whole image.
 
     Parameters
     ----------
     network : Module
-        (N, 1, Z, Y, X) to the same shape, in evaluation mode, such as `Method.specialise` gives; the prediction is
-        made on its device.
+        (N, 1, Z, Y, X) to the same shape, in evaluation mode, such as `specialised` gives; it predicts on its device.
     signal : array or HDF5 dataset
         Standardised transmitted light, (Z, Y, X).
     windows : Windows
     autocast : callable, optional
-        float32 without.
+        Makes the context that sets the arithmetic; float32 without.
     out : array or HDF5 dataset, optional
         Where to write the prediction; a new array without.
     advance : callable, optional
@@ -120,44 +140,33 @@ def predict_volume(
     array or HDF5 dataset
         Predicted fluorescence, standardised, (Z, Y, X).
     """
-    patch = windows.patch
     out = np.empty(signal.shape, np.float32) if out is None else out
-    padded = [max(have, window) for have, window in zip(signal.shape, patch, strict=True)]
-    starts = windows.starts(padded)
-    # the axis along which a strip is smallest
-    axis = max(range(3), key=lambda a: padded[a] / patch[a])
-    across = [a for a in range(3) if a != axis]
-    weights = window_weights(patch)
-    strip_shape = [patch[a] if a == axis else padded[a] for a in range(3)]
-    # float32 sums of windows, and of their weights
-    total, weight = np.zeros(strip_shape, np.float32), np.zeros(strip_shape, np.float32)
-    at_once = windows_at_once(network, patch)
-    for here, following in zip(starts[axis], [*starts[axis][1:], padded[axis]], strict=True):
-        strip, inner = pad_to(signal[_along(axis, slice(here, here + patch[axis]))], patch)
-        places: list[tuple[slice, ...]] = []
-        for first, second in product(*(starts[a] for a in across)):
-            place = [slice(None)] * 3
-            place[across[0]] = slice(first, first + patch[across[0]])
-            place[across[1]] = slice(second, second + patch[across[1]])
-            places.append(tuple(place))
-        for group in (places[i : i + at_once] for i in range(0, len(places), at_once)):
-            crops = np.stack([strip[window] for window in group]).astype(np.float32, copy=False)
-            predicted = predict_windows(network, torch.from_numpy(crops)[:, None], autocast, windows.flips)
-            for window, prediction in zip(group, predicted[:, 0].numpy(), strict=True):
-                total[window] += weights * prediction
-                weight[window] += weights
-        # planes before the next strip's start get nothing more
-        done = following - here
-        finished = _along(axis, slice(0, done))
-        kept = tuple(slice(i.start, min(i.stop, done)) if a == axis else i for a, i in enumerate(inner))
-        lies = _along(axis, slice(here, min(following, signal.shape[axis])))
-        out[lies] = (total[finished] / weight[finished])[kept]
-        for sums in (total, weight):
-            rest = sums[_along(axis, slice(done, None))].copy()
-            sums[:] = 0
-            sums[_along(axis, slice(0, patch[axis] - done))] = rest
+    padded = [max(size, window) for size, window in zip(signal.shape, windows.patch, strict=True)]
+    # strips lie across the axis along which the image has most windows: so they are smallest
+    axis = max(range(3), key=lambda a: padded[a] / windows.patch[a])
+    # from here on that axis comes first, and each array is turned back where it leaves
+    strip_starts, *corners = _bring_to_front(axis, windows.starts(padded))
+    length, *plane_shape = _bring_to_front(axis, padded)
+    patch = _bring_to_front(axis, windows.patch)
+    blend = Blend(np.moveaxis(window_weights(windows.patch), axis, 0), *plane_shape)
+    at_once = windows_at_once(network, windows.patch, autocast)
+    for start, next_start in pairwise([*strip_starts, length]):
+        strip = np.moveaxis(signal[_along(axis, start, start + patch[0])], axis, 0)
+        strip, inner = pad_to(strip, patch)
+        places = list(product(*corners))
+        for some in (places[i : i + at_once] for i in range(0, len(places), at_once)):
+            batch = np.empty((len(some), 1, *windows.patch), np.float32)
+            for n, (row, column) in enumerate(some):
+                window = strip[:, row : row + patch[1], column : column + patch[2]]
+                batch[n, 0] = np.moveaxis(window, 0, axis)
+            predicted = predict_windows(network, torch.from_numpy(batch), autocast, windows.flips)
+            for (row, column), window in zip(some, predicted[:, 0].numpy(), strict=True):
+                blend.add(row, column, np.moveaxis(window, axis, 0))
+        # no later strip reaches the planes before its start
+        finished = blend.take(next_start - start)[inner]
+        out[_along(axis, start, start + len(finished))] = np.moveaxis(finished, 0, axis)
         if advance:
-            advance(float(np.prod([done if a == axis else size for a, size in enumerate(signal.shape)])))
+            advance(float(finished.size))
     return out
 
 
@@ -173,22 +182,21 @@ def predict_windows(network: nn.Module, windows: Tensor, autocast: Autocast | No
     return (torch.stack(predictions).mean(0) if axes else predictions[0]).cpu()
 
 
-def windows_at_once(network: nn.Module, patch: Sequence[int]) -> int:
-    """How many windows fit in the memory at hand."""
-    parameter = next(network.parameters())
-    free = torch.cuda.mem_get_info(parameter.device)[0] / 2 if parameter.is_cuda else MEMORY_ON_CPU
-    # of the first level's channels about eight copies live at a time: signal, skip, what the decoder joins
-    a_window = 8 * len(parameter) * int(np.prod(patch)) * 4
-    return int(min(max(free // a_window, 1), 32))
+T = TypeVar("T")
 
 
-def _along(axis: int, part: slice) -> tuple[slice, ...]:
-    """A part of a volume along one axis, all of it along the others."""
-    return tuple(part if a == axis else slice(None) for a in range(3))
+def _bring_to_front(axis: int, of_axes: Sequence[T]) -> list[T]:
+    """Bring the entry of one axis to the front."""
+    return [of_axes[axis], *(value for a, value in enumerate(of_axes) if a != axis)]
+
+
+def _along(axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    """Select a part of a volume along one axis, all of it along the others."""
+    return tuple(slice(start, stop) if a == axis else slice(None) for a in range(3))
 
 
 def predict_dataset(
-    model: Method,
+    network: Method,
     dataset: Dataset,
     windows: Windows,
     autocast: Autocast | None = None,
@@ -203,11 +211,11 @@ def predict_dataset(
     """
     tasks = dataset.index.task_number if samples is None else dataset.index.task_number[list(samples)]
     for task in sorted(tasks.unique()):
-        network = specialised(model, task)
+        of_task = specialised(network, task)
         for sample in tasks.index[tasks == task]:
-            yield sample, np.asarray(predict_volume(network, dataset.signal(sample), windows, autocast))
+            yield sample, np.asarray(predict_volume(of_task, dataset.signal(sample), windows, autocast))
 
 
-def specialised(model: Method, task: int) -> nn.Module:
-    """The network that predicts one task, laid out in memory as convolutions are fastest."""
-    return model.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+def specialised(network: Method, task: int) -> nn.Module:
+    """Return the network that predicts one task, laid out in memory as convolutions are fastest."""
+    return network.specialise(task).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

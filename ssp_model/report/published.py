@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from ssp_model.evaluation.metrics import SCORE_TITLES
+from ssp_model.evaluation.metrics import METRIC
 from ssp_model.report.html import heading, note, table, text
 
 PUBLISHED_ARCHIVES = (
@@ -56,7 +56,7 @@ def beside_published(means: pd.DataFrame, totals: pd.DataFrame, images_from: str
             )
         )
     for metric in ("mse", "mae", "r2"):
-        parts += [heading(SCORE_TITLES[metric], 3), published_table(ours[metric], published, metric)]
+        parts += [heading(METRIC[metric].title_with_direction, 3), published_table(ours[metric], published, metric)]
     parts.append(
         text(
             "Table 1 of the paper (arXiv 2212.10066). The best of a row is bold; blue means that this run is better "
@@ -71,8 +71,9 @@ def published_table(ours: pd.Series, published: pd.DataFrame, metric: str) -> Ma
     rows = published.pivot(index="structure", columns="method", values=metric.upper())
     rows = rows[list(published.method.unique())].loc[ours.index]
     rows.insert(0, "this run", ours)
-    best = rows.max(axis=1) if metric == "r2" else rows.min(axis=1)
-    better = 1 if metric == "r2" else -1
+    higher_is_better = METRIC[metric].higher_is_better
+    best = rows.max(axis=1) if higher_is_better else rows.min(axis=1)
+    better = 1 if higher_is_better else -1
     difference = "this run − RepMode"
     shown = rows.copy()
     shown.insert(1, difference, rows["this run"] - rows["RepMode"])

@@ -39,10 +39,7 @@ def write_viewer(stack: str | Path, title: str, path: str | Path) -> None:
     InputError
         The file can't be read, or holds something else.
     """
-    try:
-        image = Image(stack)
-    except InputError as error:
-        raise InputError(f"{stack} {error}.") from None
+    image = Image(stack)
     if image.channels != 3:
         raise InputError(
             f"{stack} has {image.channels} channels; wanted are three, signal, target and prediction, as the "

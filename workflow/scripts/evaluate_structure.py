@@ -2,18 +2,19 @@
 
 from ssp_model.config.schema import PredictConfig
 from ssp_model.evaluation.evaluate import evaluate_structure
+from ssp_model.evaluation.scores import Run
 from ssp_model.log import log_to
+from ssp_model.prediction.predictor import Predictor
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
+    params = snakemake.params
     evaluate_structure(
-        snakemake.input.model,
+        Predictor(snakemake.input.model, PredictConfig(**params.predict), params.precision, snakemake.threads),
         snakemake.input.test,
-        snakemake.wildcards.structure,
-        snakemake.output.scores,
-        snakemake.output.images,
-        snakemake.params.precision,
-        PredictConfig(**snakemake.params.predict),
-        snakemake.params.save_images,
-        threads=snakemake.threads,
+        run=Run(snakemake.wildcards.experiment, int(snakemake.wildcards.seed)),
+        structure=snakemake.wildcards.structure,
+        per_image=snakemake.output.scores,
+        images=snakemake.output.images,
+        save_images=params.save_images,
     )

@@ -3,15 +3,10 @@
 from ssp_model.config.schema import PredictConfig
 from ssp_model.evaluation.evaluate import predict_composite
 from ssp_model.log import log_to
+from ssp_model.prediction.predictor import Predictor
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    predict_composite(
-        snakemake.input.model,
-        snakemake.input.test,
-        snakemake.input.scores,
-        snakemake.output[0],
-        snakemake.params.precision,
-        PredictConfig(**snakemake.params.predict),
-        threads=snakemake.threads,
-    )
+    params = snakemake.params
+    predictor = Predictor(snakemake.input.model, PredictConfig(**params.predict), params.precision, snakemake.threads)
+    predict_composite(predictor, snakemake.input.test, snakemake.input.scores, snakemake.output[0])

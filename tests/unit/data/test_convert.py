@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from ssp_model.data.convert import check_left_out, convert_archive, image_jobs
+from ssp_model.data.convert import RawImages, check_left_out, convert_archive, image_jobs
+from ssp_model.data.preprocess import Resizing
 from ssp_model.errors import InputError
 from ssp_model.simulation.simulate import SimulationConfig, simulate_image, write_czi
 
@@ -38,8 +39,10 @@ def collection(tmp_path, images):
                 tar.add(self.folder, "tom20")
 
         def convert(self, workers: int = 1) -> None:
-            inputs = self.archive, self.image_list, self.dna_list
-            convert_archive(*inputs, self.volumes, self.left_out, "tom20", "dna", (1, 0.5, 0.5), None, workers)
+            raw = RawImages(self.archive, self.image_list, self.dna_list)
+            tasks = {"structure": "tom20", "dna": "dna"}
+            resizing = Resizing(scale=(1, 0.5, 0.5))
+            convert_archive(raw, self.volumes, self.left_out, **tasks, resizing=resizing, workers=workers)
 
         def check(self, on_bad_image: str = "stop") -> None:
             check_left_out(self.left_out, "tom20", on_bad_image)
@@ -99,6 +102,7 @@ def test_constant_channels_stop_and_all_are_named(collection, images):
         collection.check()
     for index in (0, 1):
         assert f"data/tom20/{index}.czi channel 5 (H3342) is constant (every voxel is 7)" in str(stopped.value)
+        assert str(stopped.value).count(f"data/tom20/{index}.czi") == 1
     collection.check("skip")
 
 
@@ -108,7 +112,14 @@ def test_skipped_channel_loses_nothing_else(collection, images):
     rewrite(collection, 0, image)
     collection.convert()
     left_out = pd.read_csv(collection.left_out)
-    assert left_out[["path_czi", "task", "channel"]].to_numpy().tolist() == [["data/tom20/0.czi", "dna", 5]]
+    assert left_out.to_numpy().tolist() == [
+        [
+            "data/tom20/0.czi",
+            "dna",
+            5,
+            "data/tom20/0.czi channel 5 (H3342) is constant (every voxel is 7), so it can't be standardised.",
+        ]
+    ]
     with h5py.File(collection.volumes) as file:
         assert sorted(file["0000"]) == ["signal", "tom20"]
         assert len(file) == 3
@@ -139,8 +150,9 @@ def test_missing_or_corrupt_image(collection, spoil, message):
     spoil(collection.folder)
     collection.pack()
     collection.convert()
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as stopped:
         collection.check()
+    assert "ssp-convert" not in str(stopped.value)
     assert set(pd.read_csv(collection.left_out).path_czi) == {"data/tom20/1.czi"}
 
 
@@ -149,7 +161,7 @@ def test_channel_out_of_range(collection):
     images.loc[1, "channel_target"] = 9
     images.to_csv(collection.image_list, index=False)
     collection.convert()
-    with pytest.raises(InputError, match=r"1.czi has no channel 9 \(it has: 0 CMDRP_camera_2, .* 6 Bright_100\)"):
+    with pytest.raises(InputError, match=r"1.czi has no channel 9; it has 0 CMDRP_camera_2, .* 6 Bright_100\."):
         collection.check()
 
 

@@ -1,32 +1,45 @@
-"""Normalising and resizing against the published form."""
+"""Standardising and resizing against the published form."""
 
+from types import SimpleNamespace
+
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from ssp_model.data.preprocess import normalise, resize, resize_factors
+from ssp_model.data import preprocess
+from ssp_model.data.preprocess import Resizing, factors_to_model, to_model_voxels
 from ssp_model.errors import InputError
 
 SCALE = (1, 0.37241, 0.37241)
 SIZE = (0.29, 0.29, 0.29)
 
 
+def image_of(raw: np.ndarray, pixel_size_um=(None, None, None)) -> SimpleNamespace:
+    """An image of one channel."""
+    return SimpleNamespace(
+        name="a.czi",
+        read=lambda channel: raw,
+        channel_text=lambda channel: f"a.czi channel {channel} (light)",
+        pixel_size_um=pixel_size_um,
+    )
+
+
 def test_published_resize(golden):
     vectors = golden("resize.npz")
-    standardised, _ = normalise(vectors["raw"])
-    resized = resize(standardised, SCALE)
+    resized, _ = to_model_voxels(image_of(vectors["raw"]), 0, SCALE)
     assert resized.dtype == np.float32
     np.testing.assert_allclose(resized, vectors["normalised_resized"], atol=1e-5, rtol=0)
 
 
 def test_large_counts_keep_their_digits():
     raw = (20_000 + np.random.default_rng(0).normal(0, 50, (3, 40, 40))).astype(np.uint16)
-    standardised, statistics = normalise(raw)
+    standardised, removed = to_model_voxels(image_of(raw), 0, (1, 1, 1))
     wanted = (raw.astype(np.float64) - raw.mean()) / raw.std()
     np.testing.assert_allclose(standardised, wanted, atol=1e-6)
-    assert statistics.mean == pytest.approx(raw.mean(), rel=1e-12)
+    assert removed.mean == pytest.approx(raw.mean(), rel=1e-12)
 
 
 @settings(max_examples=30, deadline=None)
@@ -35,35 +48,67 @@ def test_large_counts_keep_their_digits():
     factors=st.tuples(*[st.floats(0.3, 2)] * 3),
     seed=st.integers(0, 99),
 )
-def test_resize_equals_zoom(shape, factors, seed):
-    image = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-    wanted = ndimage.zoom(image.astype(np.float64), factors, mode="nearest")
-    np.testing.assert_allclose(resize(image, factors), wanted, atol=1e-5)
+def test_resizing_is_zooming(shape, factors, seed):
+    raw = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    exact = raw.astype(np.float64)
+    wanted = ndimage.zoom((exact - exact.mean()) / exact.std(), factors, mode="nearest")
+    np.testing.assert_allclose(to_model_voxels(image_of(raw), 0, factors)[0], wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize("factors", [(1, 0.5, 0.5), (1.7, 0.5, 1), (0.4, 1, 1)])
+def test_into_a_file_as_into_memory(tmp_path, factors, monkeypatch):
+    image = image_of(np.random.default_rng(0).integers(0, 999, (9, 30, 40)).astype(np.uint16))
+    wanted, removed = to_model_voxels(image, 0, factors)
+    with h5py.File(tmp_path / "volumes.h5", "w") as file:
+
+        def place(name, shape):
+            return file.create_dataset(name, shape, np.float32)
+
+        volume, also_removed = to_model_voxels(image, 0, factors, place)
+        np.testing.assert_array_equal(volume, wanted)
+        assert also_removed == removed
+        # a large volume is resized along Z in strips
+        monkeypatch.setattr(preprocess, "STRIP", 9 * 40 * 4)
+        for name in list(file):
+            del file[name]
+        np.testing.assert_allclose(to_model_voxels(image, 0, factors, place)[0], wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (np.full((2, 3, 4), 7, np.uint16), "is constant .every voxel is 7"),
-        (np.array([[[1.0, np.nan]]]), "not finite"),
+        (np.full((2, 3, 4), 7, np.uint16), r"^a.czi channel 0 \(light\) is constant .every voxel is 7., so .*\.$"),
+        (np.array([[[1.0, np.nan]]]), r"^a.czi channel 0 \(light\) holds values that are not finite numbers\.$"),
     ],
 )
 def test_unusable_images(raw, message):
     with pytest.raises(InputError, match=message):
-        normalise(raw)
+        to_model_voxels(image_of(raw), 0, (1, 1, 1))
 
 
 def test_factors_follow_from_pixel_sizes():
-    assert resize_factors((0.29, 0.145, 0.58), voxel_size_um=SIZE) == pytest.approx((1, 0.5, 2))
-    assert resize_factors((None, None, None), scale=SCALE) == SCALE
-    with pytest.raises(InputError, match="no pixel size along Z"):
-        resize_factors((None, 0.1, 0.1), voxel_size_um=SIZE)
+    raw = np.zeros((1, 1, 1))
+    assert Resizing(voxel_size_um=SIZE).factors(image_of(raw, (0.29, 0.145, 0.58))) == pytest.approx((1, 0.5, 2))
+    assert Resizing(scale=SCALE).factors(image_of(raw)) == SCALE
+    with pytest.raises(InputError, match="^a.czi has no pixel size along Z, which .* needs; give .* instead\\.$"):
+        Resizing(voxel_size_um=SIZE).factors(image_of(raw, (None, 0.1, 0.1)))
+
+
+def test_factors_to_a_model(caplog):
+    raw = np.zeros((1, 1, 1))
+    info = SimpleNamespace(voxel_size_um=SIZE, preprocess={"scale": SCALE})
+    assert factors_to_model(image_of(raw, (0.29, 0.145, 0.58)), info) == pytest.approx((1, 0.5, 2))
+    assert caplog.text == ""
+    assert factors_to_model(image_of(raw), info) == SCALE
+    assert "pixel sizes are not known" in caplog.text
+    with pytest.raises(InputError, match=r"^a.czi has no pixel sizes, .*\.$"):
+        factors_to_model(image_of(raw), SimpleNamespace(voxel_size_um=SIZE, preprocess={"scale": None}))
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float16])
 def test_standardising_is_in_float64_whatever_the_file_holds(dtype):
     raw = np.random.default_rng(0).normal(20_000, 100, (3, 40, 50)).astype(dtype)
     exact = raw.astype(np.float64)
-    standardised, removed = normalise(raw)
+    standardised, removed = to_model_voxels(image_of(raw), 0, (1, 1, 1))
     assert removed.std == pytest.approx(exact.std(), rel=1e-12)
     np.testing.assert_allclose(standardised, (exact - exact.mean()) / exact.std(), atol=1e-6)

@@ -1,20 +1,15 @@
-"""Whole-image prediction and scores against the published ones."""
+"""Prediction of whole images: as published, and from any image."""
 
 import h5py
 import numpy as np
-import pytest
-import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.data.utils import dense_patch_slices
 
-from ssp_model.data.crops import pad_to
-from ssp_model.evaluation.metrics import score
-from ssp_model.images import ome_tiff
-from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.models.authors import state_dict_from_published
 from ssp_model.nn.methods.repmode import RepMode
-from ssp_model.prediction.sliding_window import Windows, predict_volume, predict_windows, window_weights
+from ssp_model.prediction.sliding_window import Blend, Windows, predict_volume, predict_windows, window_weights
 
 
 def test_published_window_weights(golden):
@@ -58,7 +53,31 @@ def test_windows_cover_any_image(shape, overlap, flips):
     done = []
     predicted = predict_volume(Identity(), image, Windows((16, 32, 32), overlap, flips), advance=done.append)
     np.testing.assert_allclose(predicted, image, atol=1e-5)
-    assert sum(done) >= image.size
+    assert sum(done) == image.size
+
+
+@given(size=st.integers(1, 400), window=st.integers(1, 64), overlap=st.floats(0, 0.99))
+def test_windows_start_where_monai_starts_them(size, window, overlap):
+    size = max(size, window)
+    step = max(int(window * (1 - overlap)), 1)
+    wanted = [piece.start for (piece,) in dense_patch_slices((size,), (window,), (step,))]
+    assert Windows((window, 16, 16), overlap).starts((size, 16, 16)) == [wanted, [0], [0]]
+
+
+def test_blended_windows_are_their_weighted_mean():
+    weights = np.array([[[1, 2]], [[3, 4]]], np.float32)
+    blend = Blend(weights, rows=1, columns=3)
+    one, other = np.full((2, 1, 2), 10, np.float32), np.full((2, 1, 2), 70, np.float32)
+    blend.add(0, 0, one)
+    blend.add(0, 1, other)
+    np.testing.assert_allclose(blend.take(1), [[[10, (2 * 10 + 1 * 70) / 3, 70]]])
+    # the second plane is the first of the next strip, whose windows reach one plane further
+    blend.add(0, 0, one)
+    blend.add(0, 1, one)
+    last = blend.take(2)
+    np.testing.assert_allclose(last[0, 0, 0], 10)
+    np.testing.assert_allclose(last[0, 0, 2], (4 * 70 + 2 * 10) / 6)
+    np.testing.assert_allclose(last[1], 10)
 
 
 def test_strips_from_file_to_file(tmp_path):
@@ -85,46 +104,3 @@ def test_flipped_predictions_are_turned_back_and_averaged():
     x = torch.randn(2, 1, 4, 4, 6)
     assert torch.allclose(predict_windows(Slope(), x, None, "x"), x + 2.5)
     assert torch.allclose(predict_windows(Slope(), x, None, "zy"), x + torch.arange(6))
-
-
-@given(shape=st.tuples(*[st.integers(1, 9)] * 3), size=st.tuples(*[st.integers(1, 20)] * 3))
-def test_padding_keeps_the_image(shape, size):
-    image = np.random.default_rng(0).normal(size=shape)
-    padded, inner = pad_to(image, size)
-    np.testing.assert_array_equal(padded[inner], image)
-    assert padded.shape == tuple(np.maximum(shape, size))
-
-
-def test_published_scores(golden):
-    vectors = golden("metrics.npz")
-    scores = score(vectors["prediction"], vectors["target"])
-    published = {name.lower(): float(vectors[name]) for name in ("MSE", "MAE", "R2")}
-    assert {name: scores[name] for name in published} == pytest.approx(published, rel=1e-6)
-
-
-def test_other_scores():
-    target = np.random.default_rng(0).normal(size=(12, 20, 20)).astype(np.float32)
-    noise = np.random.default_rng(1).normal(size=target.shape).astype(np.float32)
-    scores = score(2 * target + 3, target)
-    assert scores["pearson"] == pytest.approx(1)
-    assert score(target, target)["ssim"] == pytest.approx(1)
-    worse, worst = (score(target + share * noise, target) for share in (0.3, 1.0))
-    assert 1 > worse["ssim"] > worst["ssim"] > 0
-    peak = float(target.max() - target.min())
-    assert worse["psnr"] == pytest.approx(10 * np.log10(peak**2 / worse["mse"]), rel=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(1, 20, 20), (5, 7, 30)])
-def test_structural_similarity_of_thin_images(shape):
-    target = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    assert score(target, target)["ssim"] == pytest.approx(1)
-
-
-def test_large_predictions_take_the_large_kind_of_tiff(tmp_path, monkeypatch):
-    image = np.zeros((2, 8, 8), np.float32)
-    for limit, is_big in ((2**32, False), (1000, True)):
-        monkeypatch.setattr(ome_tiff, "CLASSIC_TIFF", limit)
-        write_ome_tiff(tmp_path / "a.ome.tif", [image, image], ["a", "b"], None)
-        with tifffile.TiffFile(tmp_path / "a.ome.tif") as tiff:
-            assert tiff.is_bigtiff == is_big
-            assert tiff.series[0].shape == (2, 2, 8, 8)

@@ -145,7 +145,8 @@ def write_scores(folder, structures, values):
     parts = []
     for structure in structures:
         frame = pd.DataFrame({metric: values + rng.normal(0, 0.01, 3) for metric in METRICS})
-        frame.insert(0, "structure", structure)
+        for place, (name, value) in enumerate({"experiment": "a", "seed": 0, "structure": structure}.items()):
+            frame.insert(place, name, value)
         frame["path_czi"], frame["place"], frame["file"] = "a.czi", "", ""
         parts.append(folder / f"{structure}.csv")
         folder.mkdir(parents=True, exist_ok=True)
