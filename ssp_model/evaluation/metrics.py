@@ -1,11 +1,15 @@
-"""Scores of a prediction over a whole image (RepMode, section 4.1, and what others report)."""
+"""Scores of a prediction over a whole image (RepMode, section 4.1, and what others report).
+
+Functions that score import torch themselves: tables and pages need the names of the metrics only, and start faster.
+"""
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torchmetrics.functional import mean_absolute_error, mean_squared_error, pearson_corrcoef, r2_score
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+if TYPE_CHECKING:
+    import torch
 
 SSIM_SIGMA = 1.5
 SSIM_SIZE = 11
@@ -27,6 +31,10 @@ def score(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
         the mean structural similarity in 3D (Gaussian window of 1.5 voxels; axes of fewer than 11 voxels are not
         windowed), and `psnr` in dB, both with the target's range of values as the peak.
     """
+    import torch
+    from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
     p, t = (torch.from_numpy(np.ascontiguousarray(image, dtype=np.float64)) for image in (prediction, target))
     peak = float(t.max() - t.min())
     flat = p.flatten(), t.flatten()
@@ -40,8 +48,10 @@ def score(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
     }
 
 
-def correlation(prediction: torch.Tensor, target: torch.Tensor) -> float:
+def correlation(prediction: "torch.Tensor", target: "torch.Tensor") -> float:
     """Pearson correlation of all voxels, flat; NaN for a constant prediction."""
+    from torchmetrics.functional import pearson_corrcoef
+
     with warnings.catch_warnings():
         # torchmetrics warns of what it returns NaN for
         warnings.filterwarnings("ignore", "The variance of predictions or target is close to zero")
@@ -53,14 +63,16 @@ def squared_error(prediction: np.ndarray, target: np.ndarray) -> float:
     return float(np.square(prediction.astype(np.float64) - target).mean())
 
 
-def structural_similarity(prediction: torch.Tensor, target: torch.Tensor, peak: float) -> float:
+def structural_similarity(prediction: "torch.Tensor", target: "torch.Tensor", peak: float) -> float:
     """SSIM in 3D by torchmetrics, (Z, Y, X) each."""
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     # a window too large for an axis is made a point along it
     sigma = [SSIM_SIGMA if size >= SSIM_SIZE else 0.01 for size in target.shape]
     value = structural_similarity_index_measure(
         prediction[None, None].float(), target[None, None].float(), sigma=sigma, data_range=peak
     )
-    assert isinstance(value, torch.Tensor)
+    assert not isinstance(value, tuple)
     return value.item()
 
 
