@@ -122,9 +122,9 @@ def view(
     page: Annotated[Path, typer.Argument(help="The HTML file to write.")],
 ) -> None:
     """Make a volume viewer of one scored image, to open in a browser."""
-    from ssp_model.report.viewer import write_viewer
+    from ssp_model.report.viewer import read_prediction, write_viewer
 
-    write_viewer(stack, stack.name, page)
+    write_viewer(read_prediction(stack), stack.name, page)
 
 
 @typer_app.command()
