@@ -84,12 +84,13 @@ def compare_with_paper(means: pd.DataFrame, totals: pd.DataFrame, images_from: s
     is_collection = images_from.startswith(PUBLISHED_ARCHIVES)
     mark = is_collection and is_complete
     tables = {
-        SCORE_TITLES[metric]: published_table(ours[metric], published, metric, mark) for metric in PUBLISHED_METRICS
+        SCORE_TITLES[metric]: published_table(ours[metric], published, metric, mark=mark)
+        for metric in PUBLISHED_METRICS
     }
     return Comparison(is_collection, is_complete, tables)
 
 
-def published_table(ours: pd.Series, published: pd.DataFrame, metric: str, mark: bool) -> Table:
+def published_table(ours: pd.Series, published: pd.DataFrame, metric: str, *, mark: bool) -> Table:
     """List one metric of the run and of the published methods.
 
     Parameters
