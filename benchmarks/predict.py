@@ -161,15 +161,19 @@ def overlaps(arguments: argparse.Namespace) -> None:
 
 def draw_overlaps(frame: pd.DataFrame) -> None:
     """The plot of the docs."""
-    from ssp_model.figures.style import BLUE, plt, save
+    from matplotlib.figure import Figure
 
-    figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
-    axes.plot(frame["time ratio"], frame.MSE, "o", color=BLUE)
-    for row in frame.itertuples():
-        axes.annotate(row.way, (row._5, row.MSE), xytext=(6, 4), textcoords="offset points", fontsize=8)
-    axes.set(xlabel="time, relative to overlap 0.5", ylabel="MSE over the test images", xlim=(0, None))
-    axes.margins(x=0.2, y=0.15)
-    axes.grid(alpha=0.2)
+    from ssp_model.figures.style import BLUE, save, style
+
+    with style():
+        figure = Figure(figsize=(6, 3.4), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(frame["time ratio"], frame.MSE, "o", color=BLUE)
+        for row in frame.itertuples():
+            axes.annotate(row.way, (row._5, row.MSE), xytext=(6, 4), textcoords="offset points", fontsize=8)
+        axes.set(xlabel="time, relative to overlap 0.5", ylabel="MSE over the test images", xlim=(0, None))
+        axes.margins(x=0.2, y=0.15)
+        axes.grid(alpha=0.2)
     save(figure, FOLDER / "overlap.png")
 
 

@@ -17,12 +17,10 @@ rule train_model:
         "../envs/ssp.yaml"
     threads: 8
     # resources say where and how it is computed: a change of these is no reason to train again.
-    # profiles and --set-resources change them; docs/training.md tells how
+    # profiles and --set-resources change them, and add tasks_per_node for several processes on each node
     resources:
         gpu=1,
         nodes=1,
-        # processes on each node, which share every batch
-        tasks_per_node=1,
         # where crops are read from: disk, scratch or memory
         cache="disk",
         wandb=CONFIG.tracking.wandb,

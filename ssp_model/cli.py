@@ -204,9 +204,9 @@ def view(
     page: Annotated[Path, typer.Argument(metavar="PAGE", help="HTML file to write.")],
 ) -> None:
     """Write a web page to look through a scored image."""
-    from ssp_model.report.viewer import write_viewer
+    from ssp_model.report.viewer import read_prediction, write_viewer
 
-    write_viewer(stack, stack.name, page)
+    write_viewer(read_prediction(stack), stack.name, page)
 
 
 @typer_app.command(epilog=example("ssp info model.safetensors"))

@@ -4,7 +4,7 @@ These models are the only description of the keys. `python -m ssp_model.config.d
 (`workflow/schemas/config.schema.json`) and the table in `docs/config.md` from them, and a test checks that they agree.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.fields import FieldInfo
@@ -108,7 +108,6 @@ class PreprocessConfig(Section):
 class RepModeConfig(Section):
     """The method RepMode."""
 
-    title: ClassVar[str] = "RepMode"
     method: Literal["repmode"] = Field(
         description="RepMode (CVPR 2023), five experts merged into one kernel for each structure."
     )
@@ -118,7 +117,6 @@ class RepModeConfig(Section):
 class MultiHeadLastConfig(Section):
     """The method Multi-Head (Las.)."""
 
-    title: ClassVar[str] = "Multi-Head (Las.)"
     method: Literal["multi_head_last"] = Field(
         description="Multi-Head (Las.), one plain U-Net whose last convolution has a channel for each structure."
     )
@@ -136,11 +134,6 @@ def parse_model(values: dict[str, Any]) -> ModelConfig:
     """Return the settings of a method from plain values, such as `model_dump` returns."""
     adapter: TypeAdapter[ModelConfig] = TypeAdapter(Annotated[ModelConfig, Field(discriminator="method")])
     return adapter.validate_python(values)
-
-
-def method_title(method: str) -> str:
-    """Return the name that the paper gives a method."""
-    return {kind.model_fields["method"].annotation.__args__[0]: kind.title for kind in ModelConfig.__args__}[method]
 
 
 class TrainConfig(Section):

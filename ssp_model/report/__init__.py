@@ -1,1 +1,1 @@
-"""Pages of the report, each one HTML file that works without a network."""
+"""Pages of the report. Each page is one HTML file that works offline; its text is in `templates/`."""

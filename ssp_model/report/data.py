@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ssp_model.data.dataset import Dataset, in_um
-from ssp_model.figures.images import plot_inputs
+from ssp_model.figures.images import focus, plot_inputs
 from ssp_model.figures.scores import plot_intensities
-from ssp_model.report.html import figure, heading, size_text, table, text, write_page
+from ssp_model.figures.style import save
+from ssp_model.report.html import Table, size_text, write_page
 from ssp_model.report.overview import left_out_table
 
 
@@ -18,63 +20,67 @@ def data_page(
     left_out: Sequence[str | Path],
     page: str | Path,
 ) -> None:
-    """Images in each split, their intensities and voxel sizes, and what they look like.
+    """Write the page of the data: number of images, what they look like, their intensities and voxel sizes.
 
     Parameters
     ----------
     splits : mapping
         For each structure the paths of its `train`, `val` and `test` lists.
     datasets : sequence of path
-        The datasets, that of training first.
+        The datasets, training first.
     left_out : sequence of path
-        The structures' lists of images that can't be used.
+        Each structure's list of images that can't be used.
     page : path
-        HTML file to write; figures go to a folder beside it, named alike.
+        HTML file to write. Its figures go to a folder beside it, with the same name.
     """
     folder = Path(page).with_suffix("")
+    indices = []
+    for path in datasets:
+        with Dataset(path) as dataset:
+            indices.append(dataset.index)
+    with Dataset(datasets[0]) as dataset:
+        planes, sizes = first_planes(dataset)
+        voxel_size_um = dataset.voxel_size_um
+    save(plot_inputs(planes, voxel_size_um), folder / "images.png")
+    save(plot_intensities(pd.concat(indices)), folder / "intensities.png")
+    write_page(
+        page,
+        "data.html.j2",
+        counts=count_images(splits),
+        left_out=left_out_table(left_out),
+        voxel_size=in_um(voxel_size_um) if voxel_size_um else None,
+        sizes=", ".join(map(size_text, sizes)),
+        images=folder / "images.png",
+        intensities=folder / "intensities.svg",
+    )
+
+
+def count_images(splits: Mapping[str, Mapping[str, str | Path]]) -> Table:
+    """Count the images of each structure in each split."""
     counts = pd.DataFrame(
         [{"structure": name, **{split: len(pd.read_csv(p)) for split, p in of.items()}} for name, of in splits.items()]
     )
     counts["all"] = counts[["train", "val", "test"]].sum(axis=1)
     counts.loc[len(counts)] = ["all structures", *counts.drop(columns="structure").sum()]
-    indices = []
-    for number, path in enumerate(datasets):
-        with Dataset(path) as dataset:
-            indices.append(dataset.index)
-            if number == 0:
-                firsts = dataset.index.sort_values("task", kind="stable").drop_duplicates("task").index
-                pairs = {dataset.index.task[i]: (dataset.signal(i), dataset.target(i)) for i in firsts}
-                voxel = dataset.voxel_size_um
-                sizes = sorted({signal.shape for signal, _ in pairs.values()})
-                plot_inputs(pairs, voxel, folder / "images.png")
-    plot_intensities(pd.concat(indices), folder / "intensities.png")
-    write_page(
-        page,
-        "Data",
-        "Each image shows transmitted light and one structure, in 3D. No image is in two splits.",
-        [
-            heading("Images in each split"),
-            table(counts, total=1, sortable=True),
-            heading("Images left out"),
-            *left_out_table(left_out),
-            heading("What the images look like"),
-            text(
-                f"Voxels at training resolution: {in_um(voxel) if voxel else 'of unknown size'}; sizes of those below "
-                f"(Z, Y, X): {', '.join(size_text(size) for size in sizes)} voxels."
-            ),
-            figure(
-                folder / "images.png",
-                "A training image of each structure: transmitted light, the input, above the fluorescence that is to "
-                "be predicted, in the plane where the structure has most contrast. Each panel has its own contrast.",
-                "Transmitted light and fluorescence of each structure",
-            ),
-            heading("Raw intensities"),
-            figure(
-                folder / "intensities.svg",
-                "Mean and standard deviation of each raw image, in counts of the camera. Each image is standardised by "
-                "them before training, so differences in exposure between images are removed, and with them "
-                "differences in the amount of a structure.",
-                "Raw intensities by structure",
-            ),
-        ],
-    )
+    heads = {"train": "training", "val": "validation"}
+    return Table(counts.rename(columns=heads), num_totals=1)
+
+
+def first_planes(
+    dataset: Dataset,
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[tuple[int, ...]]]:
+    """Read a plane of the first image of each structure.
+
+    Returns
+    -------
+    tuple
+        For each structure a plane of the signal and of the target, (Y, X) each; and the images' sizes (Z, Y, X).
+    """
+    planes, sizes = {}, set()
+    firsts = dataset.index.sort_values("task", kind="stable").drop_duplicates("task").index
+    for sample in firsts:
+        target = dataset.target(sample)[()]
+        z, _, _ = focus(target)
+        planes[dataset.index.task[sample]] = (dataset.signal(sample)[z], target[z])
+        sizes.add(target.shape)
+    return planes, sorted(sizes)

@@ -1,138 +1,164 @@
-"""Pages of the report: each one HTML file that holds its figures and works without a network."""
+"""Write a page: a template with text, filled with tables, figures and numbers.
+
+Each page has a template in `templates/`, which holds its headings, sentences and captions. All values are escaped.
+"""
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from ssp_model.files import replacing
+from ssp_model.log import duration
+
+SHARED_TEMPLATES = ("page.html.j2", "macros.html.j2")
+"""Templates that all pages use."""
 
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
-templates = Environment(
-    loader=PackageLoader("ssp_model", "report/templates"), autoescape=True, undefined=StrictUndefined
-)
-
-Format = Callable[[object], str]
+LONG = 40
+"""Characters from which the text of a cell may wrap."""
 
 
-def write_page(path: str | Path, title: str, lead: str, parts: Sequence[Markup]) -> None:
-    """Write a page.
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
 
-    Parameters
+    Attributes
     ----------
-    path : path
-        HTML file to write.
-    title, lead : str
-        The headline and what stands below it.
-    parts : sequence of Markup
-        What `heading`, `text`, `figure` and `table` make.
+    value : object
+        The value that sorts the rows.
+    text : str
+        The value as the reader sees it.
+    detail : str
+        A second line, in small type.
+    kind : str
+        CSS classes.
+    tint : str or None
+        Background colour.
+    is_best : bool
+        Mark the value as the best of its row.
     """
-    html = templates.get_template("page.html.j2").render(title=title, lead=lead, parts=parts)
-    with replacing(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+
+    value: object
+    text: str
+    detail: str
+    kind: str
+    tint: str | None
+    is_best: bool
 
 
-def heading(text: str, level: int = 2) -> Markup:
-    """A headline."""
-    return Markup("<h{0}>{1}</h{0}>").format(level, text)
+@dataclass(frozen=True)
+class Table:
+    """A table for a page. Text is aligned left, numbers right.
 
-
-def text(sentence: str) -> Markup:
-    """A paragraph."""
-    return Markup("<p>{}</p>").format(sentence)
-
-
-def note(sentence: str) -> Markup:
-    """A paragraph that should not be missed."""
-    return Markup('<p class="note">{}</p>').format(sentence)
-
-
-def figure(image: str | Path, caption: str, alt: str) -> Markup:
-    """An image file with its caption, held in the page; `alt` says in short what it shows."""
-    image = Path(image)
-    data = base64.b64encode(image.read_bytes()).decode()
-    source = f"data:{TYPES[image.suffix]};base64,{data}"
-    return Markup('<figure><div><img src="{}" alt="{}"></div><figcaption>{}</figcaption></figure>').format(
-        source, alt, caption
-    )
-
-
-def table(
-    frame: pd.DataFrame,
-    formats: Mapping[str, Format] | None = None,
-    total: int = 0,
-    sortable: bool = False,
-    sort_by: Mapping[str, Sequence[float]] | None = None,
-    colours: Mapping[str, Callable[[pd.Series], str | None]] | None = None,
-    strong: Mapping[str, Callable[[pd.Series], bool]] | None = None,
-) -> Markup:
-    """A table.
-
-    Parameters
+    Attributes
     ----------
     frame : DataFrame
-        Columns of text go to the left, those of numbers to the right.
-    formats : mapping, optional
-        How to write the values of a column; numbers else have four decimals.
-    total : int
-        So many of the last rows are set apart, and stay last when sorting.
-    sortable : bool
-        Let the reader sort by a column, by clicking on its head.
-    sort_by : mapping, optional
-        The numbers that a column of text stands for.
-    colours : mapping, optional
-        The background of a column's cells, from their rows; None for none.
-    strong : mapping, optional
-        Whether a column's cells are set off as the best, from their rows.
+        The values; its columns are the heads.
+    texts : mapping
+        For a column, each value as the reader sees it. Without it, numbers have four decimals.
+    details : mapping
+        For a column, a second line of each cell.
+    num_totals : int
+        Number of last rows that are totals: they look different, and stay last when a reader sorts.
+    tints : mapping
+        For a column, the background colour of each cell.
+    best : mapping
+        For a column, whether each cell is the best of its row.
     """
-    formats, colours, strong, sort_by = formats or {}, colours or {}, strong or {}, sort_by or {}
-    is_text = {column: not pd.api.types.is_numeric_dtype(frame[column]) for column in frame}
-    heads = "".join(
-        f'<th scope="col" class="{"text" if is_text[column] else ""}">'
-        + (f"<button>{escape(str(column))}</button>" if sortable else escape(str(column)))
-        + "</th>"
-        for column in frame
-    )
-    rows = []
-    for number, (_, row) in enumerate(frame.iterrows()):
-        cells = []
-        for column in frame:
-            value = row[column]
-            written = formats[column](value) if column in formats else write(value)
-            colour = colours[column](row) if column in colours else None
-            style = f' style="background:{colour}"' if colour else ""
-            kind = "text" + " long" * (len(str(value)) > 40) if is_text[column] else ""
-            shown = escape(written)
-            if column in strong and strong[column](row):
-                shown = f'<b class="best">{shown}</b>'
-            key = sort_by[column][number] if column in sort_by else value
-            cells.append(f'<td class="{kind}" data-value="{escape(str(key))}"{style}>{shown}</td>')
-        last = number >= len(frame) - total
-        rows.append(('<tr class="total">' if last else "<tr>") + "".join(cells) + "</tr>")
-    return Markup(  # every value is escaped above
-        f'<div class="scroll"><table class="{"sortable" if sortable else ""}"><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+
+    frame: pd.DataFrame
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    details: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    num_totals: int = 0
+    tints: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    best: Mapping[str, Sequence[bool]] = field(default_factory=dict)
+
+    @property
+    def heads(self) -> dict[str, str]:
+        """CSS class of each column, by its head."""
+        return {str(column): "" if self._is_number(column) else "text" for column in self.frame}
+
+    @property
+    def rows(self) -> list[list[Cell]]:
+        """The cells of the rows that are no totals."""
+        return self._cells[: len(self.frame) - self.num_totals]
+
+    @property
+    def totals(self) -> list[list[Cell]]:
+        """The cells of the totals."""
+        return self._cells[len(self.frame) - self.num_totals :]
+
+    @property
+    def _cells(self) -> list[list[Cell]]:
+        columns = [[self._cell(column, row) for row in range(len(self.frame))] for column in self.frame]
+        return [list(cells) for cells in zip(*columns, strict=True)]
+
+    def _cell(self, column: str, row: int) -> Cell:
+        value = self.frame[column].iloc[row]
+        text = self.texts[column][row] if column in self.texts else write(value)
+        return Cell(
+            value=value,
+            text=text,
+            detail=self.details[column][row] if column in self.details else "",
+            kind="" if self._is_number(column) else "text" + " long" * (len(text) > LONG),
+            tint=self.tints[column][row] if column in self.tints else None,
+            is_best=column in self.best and bool(self.best[column][row]),
+        )
+
+    def _is_number(self, column: str) -> bool:
+        return pd.api.types.is_numeric_dtype(self.frame[column])
 
 
 def write(value: object) -> str:
-    """A table's value as a person reads it."""
+    """Write a value of a table for a reader: numbers with four decimals, nothing for NaN."""
     if isinstance(value, float):
         return "" if pd.isna(value) else f"{value:.4f}"
     return str(value)
 
 
-STANDARDISED = (
-    "Intensities are standardised (each raw image has mean 0 and standard deviation 1): a prediction shows where a "
-    "structure is and how bright it is relative to the rest of its image, not how many counts or molecules there are."
-)
+def data_uri(image: str | Path) -> str:
+    """Return a picture's file, PNG or SVG, as an address that holds the picture itself."""
+    image = Path(image)
+    return f"data:{TYPES[image.suffix]};base64,{base64.b64encode(image.read_bytes()).decode()}"
 
 
 def size_text(size: Sequence[int]) -> str:
-    """A size in voxels, as text."""
+    """Write a size in voxels: `16 x 48 x 48`."""
     return " x ".join(map(str, size))
+
+
+def settings_text(settings: Mapping[str, object]) -> str:
+    """Write settings: `width 8, levels 4`."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
+
+
+templates = Environment(
+    loader=PackageLoader("ssp_model", "report/templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+templates.filters |= {"data_uri": data_uri, "duration": duration, "settings": settings_text, "size": size_text}
+
+
+def write_page(path: str | Path, template: str, **values: object) -> None:
+    """Fill a template and write the page.
+
+    Parameters
+    ----------
+    path : path
+        HTML file to write.
+    template : str
+        File name of the template.
+    **values
+        What the template shows.
+    """
+    html = templates.get_template(template).render(values)
+    with replacing(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")

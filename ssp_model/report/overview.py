@@ -1,118 +1,112 @@
 """The overview: what was run, on what, how long it took."""
 
 from collections.abc import Mapping, Sequence
+from glob import glob
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from ssp_model.evaluation.metrics import METRICS, label
-from ssp_model.evaluation.scores import with_interval
 from ssp_model.log import duration
-from ssp_model.report.html import STANDARDISED, heading, size_text, table, text, write_page
+from ssp_model.report.html import Table, write_page
+from ssp_model.report.runs import read_runs, score_table
+
+STAGES = {
+    "download_list": "download the image lists",
+    "download_archive": "download the images",
+    "convert_archive": "convert the images",
+    "check_images": "check for images that can't be used",
+    "split_structure": "split into training, validation and test",
+    "split_dna": "split into training, validation and test",
+    "integrate_datasets": "write the datasets",
+    "train_model": "train the network",
+    "evaluate_structure": "predict and score the test images",
+    "summarise_scores": "summarise the scores",
+    "predict_composite": "predict all structures in one image",
+    "overview_page": "make the report",
+    "data_page": "make the report",
+    "training_page": "make the report",
+    "scores_page": "make the report",
+    "structure_page": "make the report",
+    "composite_page": "make the report",
+    "compare_page": "make the report",
+}
+"""The stage of each rule, in words."""
 
 
 def overview_page(
     config: Mapping[str, Any],
-    overall: Mapping[str, str | Path],
+    overall: Sequence[str | Path],
     left_out: Sequence[str | Path],
-    benchmarks: str | Path,
+    benchmarks: Mapping[str, str],
     page: str | Path,
 ) -> None:
-    """What was run, on what, how long it took, and what was left out.
+    """Write the overview: what was run, on what, how long it took, and which images were left out.
 
     Parameters
     ----------
     config : mapping
         The checked configuration.
-    overall : mapping
-        By seed, the overall scores as `scores.summarise` writes them.
+    overall : sequence of path
+        Overall scores of each run, as `evaluation.scores.summarise` writes them.
     left_out : sequence of path
-        The structures' lists of images that can't be used; empty if no image was converted.
-    benchmarks : path
-        Folder of the jobs' benchmark files.
+        Each structure's list of images that can't be used; empty if the workflow converted no image.
+    benchmarks : mapping
+        For each rule a pattern of its benchmark files, such as `results/benchmarks/convert_archive/*.tsv`, in the order
+        of the pipeline.
     page : path
         HTML file to write.
     """
-    structures = sorted([*config["structures"], *([config["dna"]["name"]] if config["dna"] else [])])
-    train = config["train"]
-    evaluated = config["evaluate"]
-    own_model = evaluated["model"] is None
-    facts = {
-        "experiment": config["experiment"],
-        "structures": f"{len(structures)}: {', '.join(structures)}",
-        "images from": evaluated["test_set"] or config["collection"]["archives"],
-        "model": evaluated["model"] or f"RepMode of width {config['model']['width']}",
-        "training": f"{train['epochs']} epochs, patch {size_text(train['patch'])}, batches of {train['batch_size']}, "
-        f"learning rate {train['learning_rate']:g} ({train['schedule']})"
-        if own_model
-        else "none: the model comes from elsewhere",
-        "prediction": f"windows overlapping by {config['predict']['overlap']:.0%}",
-        "seeds": ", ".join(map(str, config["seeds"])),
-    }
-    scores = pd.concat([pd.read_csv(path).assign(seed=int(seed)) for seed, path in overall.items()])
-    of_images = scores[scores.mean_over == "images"]
-    shown = pd.DataFrame({"seed": of_images.seed, "test images": of_images.images})
-    for metric in METRICS:
-        shown[label(metric)] = [with_interval(row, metric) for _, row in of_images.iterrows()]
-    parts = [
-        table(pd.DataFrame({"what": facts.keys(), "this run": facts.values()})),
-        heading("Result"),
-        table(shown),
-        text(
-            "Means over the test images"
-            + (
-                ", which took no part in training or in choosing the model"
-                if own_model and not evaluated["test_set"]
-                else ""
+    runs = read_runs(overall)
+    runs = runs[runs.mean_over == "images"]
+    write_page(
+        page,
+        "overview.html.j2",
+        config=config,
+        structures=sorted([*config["structures"], *([config["dna"]["name"]] if config["dna"] else [])]),
+        scores=score_table(pd.DataFrame({"seed": runs.seed, "test images": runs.images}), runs),
+        spread={label(metric): (runs[metric].mean(), runs[metric].std()) for metric in METRICS},
+        num_runs=len(runs),
+        images_were_converted=bool(left_out),
+        left_out=left_out_table(left_out),
+        times=times(benchmarks),
+    )
+
+
+def times(benchmarks: Mapping[str, str]) -> Table | None:
+    """Sum up time and memory of each stage; None if nothing was measured.
+
+    Parameters
+    ----------
+    benchmarks : mapping
+        As for `overview_page`.
+    """
+    measured = []
+    for rule, pattern in benchmarks.items():
+        for path in sorted(glob(pattern)):  # noqa: PTH207 an absolute pattern is no pattern for Path.glob
+            job = pd.read_csv(path, sep="\t").iloc[-1]
+            stage = STAGES.get(rule, rule.replace("_", " "))
+            measured.append(
+                {"stage": stage, "seconds": job["s"], "memory": pd.to_numeric(job.max_rss, errors="coerce")}
             )
-            + ", with 95% intervals (bootstrap over images). "
-            + STANDARDISED
-        ),
-    ]
-    if len(shown) > 1:
-        spread = ", ".join(
-            f"{label(metric)} {of_images[metric].mean():.4f} ± {of_images[metric].std():.4f}" for metric in METRICS
-        )
-        parts.append(text(f"Over {len(shown)} seeds, mean ± standard deviation: {spread}."))
-    if left_out:
-        parts += [heading("Images left out"), *left_out_table(left_out)]
-    parts += [heading("How long it took"), *times(benchmarks, config["experiment"])]
-    write_page(page, f"Overview of {config['experiment']}", "What was run, on what, and what came of it.", parts)
+    if not measured:
+        return None
+    by_stage = pd.DataFrame(measured).groupby("stage", as_index=False, sort=False)
+    stages = by_stage.agg(jobs=("seconds", "size"), seconds=("seconds", "sum"), memory=("memory", "max"))
+    heads = {"seconds": "time of all jobs", "memory": "peak memory of a job, MiB"}
+    texts = {
+        heads["seconds"]: [duration(seconds) for seconds in stages.seconds],
+        heads["memory"]: ["" if pd.isna(mib) else f"{mib:,.0f}" for mib in stages.memory],
+    }
+    return Table(stages.rename(columns=heads), texts)
 
 
-def times(benchmarks: str | Path, experiment: str) -> list[Markup]:
-    """A table of the stages' time and memory, from Snakemake's benchmark files; other experiments' left out."""
-    rows = []
-    for path in sorted(Path(benchmarks).rglob("*.tsv")):
-        measured = pd.read_csv(path, sep="\t").iloc[-1]
-        stage, *of = path.relative_to(benchmarks).parts
-        if len(of) > 1 and of[0] != experiment:
-            continue
-        stage = stage.removesuffix(".tsv")
-        rows.append({"stage": stage, "seconds": measured["s"], "memory": pd.to_numeric(measured.max_rss, "coerce")})
-    if not rows:
-        return [text("Not measured.")]
-    stages = (
-        pd.DataFrame(rows)
-        .groupby("stage", as_index=False)
-        .agg(jobs=("seconds", "size"), seconds=("seconds", "sum"), memory=("memory", "max"))
-    )
-    stages = stages.sort_values("seconds", ascending=False)
-    named = {"seconds": "time, all jobs", "memory": "most memory of a job, MiB"}
-    formats = {named["seconds"]: lambda s: duration(float(s)), named["memory"]: lambda m: f"{m:,.0f}"}
-    caption = (
-        "Each job's own time, added up: jobs that ran beside each other took less by the clock. Of a job that was "
-        "stopped and went on, the last part only."
-    )
-    return [table(stages.rename(columns=named), formats, sortable=True), text(caption)]
-
-
-def left_out_table(left_out: Sequence[str | Path]) -> list[Markup]:
-    """The images that can't be used, with the reasons."""
-    unusable = pd.concat([pd.read_csv(path) for path in left_out])
+def left_out_table(left_out: Sequence[str | Path]) -> Table | None:
+    """Gather the images that can't be used, with the reasons; None if there are none."""
+    tables = [pd.read_csv(path) for path in left_out]
+    unusable = pd.concat(tables) if tables else pd.DataFrame()
     if unusable.empty:
-        return [text("None: every listed image could be used.")]
-    names = {"task": "structure", "path_czi": "image", "reason": "reason"}
-    return [table(unusable[list(names)].rename(columns=names), sortable=True)]
+        return None
+    heads = {"task": "structure", "path_czi": "image", "reason": "reason"}
+    return Table(unusable[list(heads)].rename(columns=heads))

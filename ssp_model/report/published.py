@@ -1,15 +1,17 @@
-"""The paper's scores, and a run's beside them."""
+"""The scores of a run beside the scores of the paper (RepMode, table 1)."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from ssp_model.evaluation.metrics import METRIC
-from ssp_model.report.html import heading, note, table, text
+from ssp_model.report.html import Table
 
+PUBLISHED_TABLE = "published_table1.tsv"
+PUBLISHED_METHOD = "RepMode"
+PUBLISHED_METRICS = ("mse", "mae", "r2")
 PUBLISHED_ARCHIVES = (
     "https://s3-us-west-2.amazonaws.com/downloads.allencell.org/publication-data/label-free-prediction/"
 )
@@ -27,71 +29,100 @@ PUBLISHED_NAMES = {
     "tom20": "mitochondria",
     "zo1": "tight_junction",
 }
-"""Structures of the Allen collection, as the paper calls them."""
+"""Structures of the Allen collection, and their names in the paper."""
+
+FULL_TINT = 0.2
+"""Difference between two scores from which the colour is strongest."""
 
 
-def beside_published(means: pd.DataFrame, totals: pd.DataFrame, images_from: str) -> list[Markup]:
-    """The run's scores beside the paper's table 1; nothing unless all structures are the paper's."""
+@dataclass(frozen=True)
+class Comparison:
+    """A run beside the paper.
+
+    Attributes
+    ----------
+    is_collection : bool
+        The images come from the published collection.
+    is_complete : bool
+        The run has all the paper's structures.
+    tables : dict
+        For each metric, by its title, the scores of the run and of the published methods.
+    """
+
+    is_collection: bool
+    is_complete: bool
+    tables: dict[str, Table]
+
+    @property
+    def is_same_data(self) -> bool:
+        """Whether the run was scored on the paper's images, so that the scores can be compared."""
+        return self.is_collection and self.is_complete
+
+
+def compare_with_paper(means: pd.DataFrame, totals: pd.DataFrame, images_from: str) -> Comparison | None:
+    """Put the scores of a run beside the published ones.
+
+    Parameters
+    ----------
+    means, totals : DataFrame
+        Scores of each structure and overall, as `evaluation.scores.summarise` writes them.
+    images_from : str
+        Where the run's images come from.
+
+    Returns
+    -------
+    Comparison, or None if the paper does not have all the structures.
+    """
     if not set(means.structure) <= PUBLISHED_NAMES.keys():
-        return []
-    published = pd.read_csv(files("ssp_model") / "report/published_table1.tsv", sep="\t")
+        return None
     named = means.assign(structure=means.structure.map(PUBLISHED_NAMES))
-    all_there = len(means) == len(PUBLISHED_NAMES)
-    if all_there:
+    is_complete = len(means) == len(PUBLISHED_NAMES)
+    if is_complete:
         named = pd.concat([named, totals[totals.mean_over == "images"].assign(structure="all")])
     ours = named.set_index("structure")
-    parts = [heading("Beside the published scores")]
-    if images_from.startswith(PUBLISHED_ARCHIVES) and all_there:
-        parts.append(text("The images are the published ones; see the overview for the settings of this run."))
-    else:
-        why = (
-            "only some of the structures were used"
-            if images_from.startswith(PUBLISHED_ARCHIVES)
-            else (f"they come from {images_from}, not from the published collection")
-        )
-        parts.append(
-            note(
-                f"The images of this run are not those of the paper: {why}. The numbers stand side by side for "
-                "orientation; a difference says nothing about which method is better."
-            )
-        )
-    for metric in ("mse", "mae", "r2"):
-        parts += [heading(METRIC[metric].title_with_direction, 3), published_table(ours[metric], published, metric)]
-    parts.append(
-        text(
-            "Table 1 of the paper (arXiv 2212.10066). The best of a row is bold; blue means that this run is better "
-            "than the published RepMode, orange that it is worse, the stronger the more."
-        )
-    )
-    return parts
+    published = pd.read_csv(files("ssp_model.report") / PUBLISHED_TABLE, sep="\t")
+    is_collection = images_from.startswith(PUBLISHED_ARCHIVES)
+    mark = is_collection and is_complete
+    tables = {
+        METRIC[metric].title_with_direction: published_table(ours[metric], published, metric, mark=mark)
+        for metric in PUBLISHED_METRICS
+    }
+    return Comparison(is_collection, is_complete, tables)
 
 
-def published_table(ours: pd.Series, published: pd.DataFrame, metric: str) -> Markup:
-    """A metric of this run, by structure as the paper names them, beside the published methods."""
+def published_table(ours: pd.Series, published: pd.DataFrame, metric: str, *, mark: bool) -> Table:
+    """List one metric of the run and of the published methods.
+
+    Parameters
+    ----------
+    ours : Series
+        The run's scores; the index has the paper's names of the structures.
+    published : DataFrame
+        The paper's table.
+    metric : str
+    mark : bool
+        Mark the best score of each row, and colour the difference: only where both have the same images.
+    """
     rows = published.pivot(index="structure", columns="method", values=metric.upper())
     rows = rows[list(published.method.unique())].loc[ours.index]
     rows.insert(0, "this run", ours)
-    higher_is_better = METRIC[metric].higher_is_better
-    best = rows.max(axis=1) if higher_is_better else rows.min(axis=1)
-    better = 1 if higher_is_better else -1
-    difference = "this run − RepMode"
+    difference = f"this run − {PUBLISHED_METHOD}"
     shown = rows.copy()
-    shown.insert(1, difference, rows["this run"] - rows["RepMode"])
-
-    def is_best(column: str) -> Callable[[pd.Series], bool]:
-        return lambda row: bool(row[column] == best[row.structure])
-
-    return table(
+    shown.insert(1, difference, rows["this run"] - rows[PUBLISHED_METHOD])
+    higher_is_better = METRIC[metric].higher_is_better
+    better = 1 if higher_is_better else -1
+    best = rows.max(axis=1) if higher_is_better else rows.min(axis=1)
+    return Table(
         shown.reset_index(),
-        {difference: lambda value: f"{value:+.4f}"},
-        total=int("all" in shown.index),
-        colours={difference: lambda row: _tint(better * row[difference])},
-        strong={column: is_best(column) for column in rows},
+        {difference: [f"{by:+.4f}" for by in shown[difference]]},
+        num_totals=int("all" in shown.index),
+        tints={difference: [tint(better * by) for by in shown[difference]]} if mark else {},
+        best={column: (rows[column] == best).tolist() for column in rows} if mark else {},
     )
 
 
-def _tint(better_by: float) -> str:
-    """Blue for better, orange for worse, the stronger the more, up to 0.2."""
-    share = min(abs(better_by) / 0.2, 1) * 0.6
+def tint(better_by: float) -> str:
+    """Return a colour: blue for better, orange for worse, stronger for a larger difference."""
+    share = min(abs(better_by) / FULL_TINT, 1) * 0.6
     colour = np.array([0, 114, 178]) if better_by > 0 else np.array([230, 120, 0])
     return "rgb({:.0f} {:.0f} {:.0f})".format(*(255 - (255 - colour) * share))

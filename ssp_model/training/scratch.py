@@ -63,5 +63,5 @@ def _no_room(path: Path, folder: Path, found: str) -> str:
     size = f"{path.stat().st_size / 2**30:.1f} GiB"
     return (
         f"{path} ({size}) can't be copied to {folder} of {os.uname().nodename}: {found}; let TMPDIR name a folder with "
-        "more room, or set train.cache to disk."
+        "more room, or set the resource cache of train_model to disk."
     )

@@ -108,9 +108,10 @@ class WandbTracker(Tracker):
 
     def picture(self, epoch: int, images: Images) -> None:
         """Keep a picture of a validation."""
+        from ssp_model.figures.style import save
         from ssp_model.figures.training import plot_validation
 
-        plot_validation(images, self.pictures / f"epoch-{epoch:04d}.png")
+        save(plot_validation(images), self.pictures / f"epoch-{epoch:04d}.png", suffixes=(".png",))
 
     def catch_up(self, events: Path, length: int) -> None:
         """Copy the new lines among the first `length` bytes of the event log."""

@@ -34,6 +34,7 @@ from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
 from ssp_model.hardware import device_name
 from ssp_model.models.model_file import ModelInfo, make_network, save_model
+from ssp_model.nn.methods import METHODS
 from ssp_model.prediction.sliding_window import Windows
 from ssp_model.provenance import source_digest
 from ssp_model.training.checkpoint import Checkpoint, explain_full_disk
@@ -349,7 +350,7 @@ def announce(fabric: Fabric, recipe: Recipe, learner: Learner, train_set: Datase
     logger.info(
         "%s of width %d (%s parameters) for %d structures: %d training and %d validation samples, "
         "%d epochs of %d steps, on %s in %s",
-        recipe.model.title, recipe.model.width, f"{num_parameters:,}", len(train_set.tasks), len(train_set),
-        len(val_set), recipe.train.epochs, math.ceil(len(train_set) / recipe.train.batch_size),
+        METHODS[recipe.model.method].title, recipe.model.width, f"{num_parameters:,}", len(train_set.tasks),
+        len(train_set), len(val_set), recipe.train.epochs, math.ceil(len(train_set) / recipe.train.batch_size),
         device_name() + processes, fabric._precision.precision,
     )  # fmt: skip

@@ -102,7 +102,7 @@ def test_report_is_one_file_with_everything(finished):
         assert name in html
     pages = folder / "results/report"
     overview = (pages / "overview.html").read_text()
-    assert "train_model" in overview
+    assert "train the network" in overview
     assert "None: every listed image could be used." in overview
     for figure in ("loss", "gates", "speed"):
         for suffix in ("png", "svg"):

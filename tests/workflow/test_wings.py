@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "data": {"collection", "images", "models", "config"},
     "prediction": {"nn", "models", "data", "images", "config"},
     "evaluation": {"prediction", "data", "models", "images", "config"},
-    "figures": {"evaluation.metrics", "images"},
+    "figures": {"evaluation.metrics"},
     "training": {"figures", "evaluation.metrics", "prediction", "data", "models", "nn", "config"},
     "report": {"figures", "evaluation", "data", "models", "images"},
 }

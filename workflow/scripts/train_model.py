@@ -22,5 +22,5 @@ if __name__ == "__main__":
             seed=int(run.seed),
         ),
         tracking=TrackingConfig(wandb=where.wandb, project=where.wandb_project),
-        placement=Placement(where.tasks_per_node, where.nodes, threads=snakemake.threads, cache=where.cache),
+        placement=Placement(where.get("tasks_per_node", 1), where.nodes, threads=snakemake.threads, cache=where.cache),
     )

@@ -2,25 +2,32 @@
 
 To add a method, write `nn/methods/{name}.py` with a class that is a `Method` (`nn/method.py`), name the class below,
 and describe its settings in `config/schema.py`. Nothing else names a method. CONTRIBUTING.md lists the steps.
-
-| name | in the paper | class |
-|---|---|---|
-| `repmode` | RepMode | `RepMode` |
-| `multi_head_last` | Multi-Head (Las.) | `MultiHeadLast` |
 """
 
 from importlib import import_module
+from typing import NamedTuple
 
-METHODS = {"repmode": "RepMode", "multi_head_last": "MultiHeadLast"}
-"""Class of each method, by the name of the method's file."""
+
+class Entry(NamedTuple):
+    """The class of a method in its file, and its name in RepMode's paper."""
+
+    class_name: str
+    title: str
+
+
+METHODS = {
+    "repmode": Entry("RepMode", "RepMode"),
+    "multi_head_last": Entry("MultiHeadLast", "Multi-Head (Las.)"),
+}
+"""By name of a method's file."""
 
 
 def method_class(name: str) -> type:
-    """Return the class of a method, and import its file only.
+    """Return the class of a method; only its own file is imported.
 
     Raises
     ------
     KeyError
-        The method does not exist.
+        There is no such method.
     """
-    return getattr(import_module(f"{__name__}.{name}"), METHODS[name])
+    return getattr(import_module(f"{__name__}.{name}"), METHODS[name].class_name)

@@ -1,0 +1,63 @@
+"""Tables of runs, in which each row says its experiment and seed, and tables of scores."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ssp_model.errors import InputError
+from ssp_model.evaluation.metrics import METRICS, label
+from ssp_model.evaluation.scores import with_interval
+from ssp_model.report.html import Table
+
+
+def read_runs(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """Read tables of one or more runs as one table.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        CSV files with the columns `experiment` and `seed`.
+
+    Returns
+    -------
+    DataFrame
+        All rows, in the order of the files. Without a file it has these two columns only.
+
+    Raises
+    ------
+    InputError
+        A file has no such columns.
+    """
+    tables = [pd.DataFrame({"experiment": [], "seed": []})]
+    for path in paths:
+        # an experiment may be called 007
+        table = pd.read_csv(path, dtype={"experiment": str})
+        if not {"experiment", "seed"} <= set(table):
+            raise InputError(
+                f"{path} has no columns experiment and seed, so an older version has written it; delete it and run "
+                "the workflow again."
+            )
+        tables.append(table)
+    return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def score_table(left: pd.DataFrame, scores: pd.DataFrame, num_totals: int = 0) -> Table:
+    """List scores with their intervals.
+
+    Parameters
+    ----------
+    left : DataFrame
+        The first columns, one row for each row of `scores`.
+    scores : DataFrame
+        For each metric its mean and its interval, such as `mse`, `mse_low` and `mse_high`.
+    num_totals : int
+        Number of last rows that are totals.
+    """
+    frame, texts, details = left.reset_index(drop=True), {}, {}
+    for metric in METRICS:
+        written = [with_interval(row, metric).partition(" ") for _, row in scores.iterrows()]
+        frame[label(metric)] = scores[metric].to_numpy()
+        texts[label(metric)] = [mean for mean, _, _ in written]
+        details[label(metric)] = [interval for _, _, interval in written]
+    return Table(frame, texts, details, num_totals)

@@ -1,0 +1,63 @@
+"""The page that compares experiments and seeds."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from ssp_model.report.compare import compare_page, differences
+
+
+@pytest.fixture
+def compared(tmp_path, write_scores):
+    """A page of seven runs, of which one's training is known; folders have other names than runs."""
+    runs = {"a": (0.50, 0.52), "b": (0.70, 0.71), "c": (0.51, 0.53), "once": (0.9,)}
+    paths = [
+        write_scores(tmp_path / f"x{name}/seed-{9 - seed}", ["dna"], value, name, seed)[2]
+        for name, values in runs.items()
+        for seed, value in enumerate(values)
+    ]
+    history = pd.DataFrame(
+        {"experiment": "a", "seed": 1, "epoch": [1, 2], "seconds": [3600, 125], "peak_memory_mb": [1024, 2048]}
+    )
+    history.to_csv(tmp_path / "history.csv", index=False)
+    compare_page(paths, [tmp_path / "history.csv"], tmp_path / "compare.csv", tmp_path / "compare.html")
+    return tmp_path
+
+
+def test_experiments_are_told_apart_only_beyond_the_spread(compared):
+    html = (compared / "compare.html").read_text()
+    verdicts = dict(re.findall(r">(\w+ − \w+)</td>.*?>((?:beyond|within|not)[^<]*)</td>", html))
+    assert verdicts["a − b"] == "beyond the spread"
+    assert verdicts["a − c"] == "within the spread"
+    assert verdicts["a − once"].startswith("not known")
+    assert (compared / "compare/runs.svg").exists()
+
+
+def test_runs_and_histories_are_matched_by_their_columns(compared):
+    runs = pd.read_csv(compared / "compare.csv")
+    assert len(runs) == 7
+    assert list(runs)[:3] == ["experiment", "seed", "images"]
+    known = runs[runs.training_s.notna()]
+    assert known[["experiment", "seed", "r2", "training_s", "training_mib"]].values.tolist() == [
+        ["a", 1, 0.52, 3725, 2048]
+    ]
+    assert (compared / "compare.html").read_text().count("1 h 02 min") == 1
+
+
+def test_without_histories_and_with_one_experiment(tmp_path, write_scores):
+    path = write_scores(tmp_path, ["dna"], 0.5)[2]
+    compare_page([path], [], tmp_path / "compare.csv", tmp_path / "compare.html")
+    assert pd.read_csv(tmp_path / "compare.csv").training_s.isna().all()
+    assert "only one experiment" in (tmp_path / "compare.html").read_text()
+    assert differences(pd.read_csv(tmp_path / "compare.csv")) is None
+
+
+def test_an_epoch_of_unknown_time_makes_the_time_unknown(tmp_path, write_scores):
+    path = write_scores(tmp_path, ["dna"], 0.5)[2]
+    history = pd.DataFrame({"experiment": "tiny", "seed": 0, "seconds": [1.0, None], "peak_memory_mb": [1, 2]})
+    history.to_csv(tmp_path / "history.csv", index=False)
+    compare_page([path], [tmp_path / "history.csv"], tmp_path / "compare.csv", tmp_path / "compare.html")
+    runs = pd.read_csv(tmp_path / "compare.csv")
+    assert runs.training_s.isna().all()
+    assert runs.training_mib.tolist() == [2]
