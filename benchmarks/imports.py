@@ -26,7 +26,7 @@ PREDICT = "import ssp_model.cli, ssp_model.config.read, ssp_model.prediction.pre
 
 
 def imports_of(script: Path) -> str:
-    """The import statements of a script, wherever they stand."""
+    """Return the import statements of a script, wherever they stand."""
     statements = [
         node for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
     ]
@@ -34,7 +34,7 @@ def imports_of(script: Path) -> str:
 
 
 def seconds(code: str) -> tuple[float, float]:
-    """Seconds, and those of CPU time, that some code takes in a fresh process, the start of Python apart."""
+    """Return seconds, and those of CPU time, that some code takes in a fresh process, the start of Python apart."""
     timed = f"""import atexit, sys, time
 started = time.perf_counter(), time.process_time()
 atexit.register(lambda: print(time.perf_counter() - started[0], time.process_time() - started[1], file=sys.stderr))
@@ -45,7 +45,7 @@ atexit.register(lambda: print(time.perf_counter() - started[0], time.process_tim
 
 
 def cases() -> dict[str, tuple[str, float | None]]:
-    """By name: what to run, and its bar."""
+    """Return by name what to run, and its bar."""
     found: dict[str, tuple[str, float | None]] = {
         "ssp --help": (HELP, BARS_S["help"]),
         "ssp predict": (PREDICT, BARS_S["predicts"]),
