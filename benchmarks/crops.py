@@ -1,4 +1,4 @@
-"""Crops a second from the dataset's file against images held in memory, memory of the readers, time to a first step.
+"""Crops a second from the dataset's file against images held in memory, memory of the readers, time to a first batch.
 
 A dataset of random images is written first, 10 GB as a default. Crops come through the training's data loader with two
 workers, in batches of 8; both sources are read in turn, so that a busy machine slows both alike. The images in memory
@@ -15,9 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 import psutil
@@ -28,32 +28,18 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from ssp_model.data.crops import EpochSampler, RandomCrops
+from ssp_model.data.dataset import Sample, Volume, write_dataset
 
 SHAPE = (50, 232, 344)
 """Of an image of the collection at training resolution."""
-FIRST_STEP = """
-import sys, time, torch, ssp_model.training.training.training.train
-from pathlib import Path
-from lightning_fabric import Fabric
-from ssp_model.config.read import read_config
-from ssp_model.data.dataset import Dataset
-from ssp_model.training.train import Training, TrainFiles
-path, folder, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-width, patch = (32, (32, 128, 128)) if torch.cuda.is_available() else (16, (16, 64, 64))
+FIRST_BATCH = """
+import sys, time
+from torch.utils.data import DataLoader
+from ssp_model.data.crops import EpochSampler, RandomCrops
+path, num_samples, *patch = sys.argv[1], *map(int, sys.argv[2:])
 started = time.perf_counter()
-torch.set_num_threads(threads)
-config = read_config(["config.yaml"])
-fabric = Fabric(accelerator="auto", devices=1, precision=ssp_model.hardware.choose_precision("auto"))
-files = TrainFiles(path, path, *(folder / name for name in ("m", "h", "e", "state", "wandb")))
-with Dataset(path) as train_set, Dataset(path) as val_set:
-    model = config.model.model_copy(update={"width": width})
-    train = config.train.model_copy(update={"patch": patch})
-    training = Training(fabric, files, train_set, val_set, model, train, config.predict, 0, threads)
-    training.resume()
-    x, y, task, sample = next(iter(training.loader))
-    ready = time.perf_counter() - started
-    training.learner.step(x, y, task, len(x)).tolist()
-print(ready, time.perf_counter() - started)
+next(iter(DataLoader(RandomCrops(path, patch, seed=0), batch_sampler=EpochSampler(num_samples, 0, 8))))
+print(time.perf_counter() - started)
 """
 
 
@@ -73,24 +59,13 @@ class CropsInMemory(TorchDataset[tuple[Tensor, Tensor, int, int]]):
         return pair[0], pair[1], 0, sample
 
 
-def write_dataset(path: Path, gigabytes: float) -> int:
-    """A dataset of as many random samples as make up its size."""
-    rng = np.random.default_rng(0)
-    block = rng.normal(size=SHAPE).astype(np.float32)
-    samples = max(int(gigabytes * 1e9 / block.nbytes / 2), 8)
-    with h5py.File(path, "w") as file:
-        for number in range(samples):
-            for kind in ("signals", "targets"):
-                file.create_dataset(f"{kind}/{number:05d}", data=block)
-        tasks = [f"structure_{number % 12:02d}" for number in range(samples)]
-        text = h5py.string_dtype()
-        file["index/task"] = np.array(tasks, dtype=object).astype(text)
-        file["index/path_czi"] = np.array([f"{n}.czi" for n in range(samples)], dtype=object).astype(text)
-        for column in ("signal", "target"):
-            file[f"index/{column}"] = np.arange(samples)
-        config = '{"preprocess": {}}'
-        file.attrs.update(tasks=sorted(set(tasks)), voxel_size_um=[0.29, 0.29, 0.29], config=config)
-    return samples
+def random_samples(num_samples: int) -> Iterator[Sample]:
+    """Samples of random images, each with a signal of its own."""
+    block = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+    volume = Volume(block, channel=0, channel_name="", mean=0.0, std=1.0)
+    size_um = np.full(3, 0.29)
+    for number in range(num_samples):
+        yield Sample(f"structure_{number % 12:02d}", f"{number}.czi", "", 0, size_um, volume, volume)
 
 
 def crops_per_second(loader: DataLoader, sampler: EpochSampler, epoch: int) -> float:
@@ -134,7 +109,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         path = Path(folder) / "train.h5"
-        samples = write_dataset(path, arguments.gigabytes)
+        samples = max(int(arguments.gigabytes * 1e9 / np.prod(SHAPE) / 4 / 2), 8)
+        write_dataset(path, random_samples(samples), "train", {"preprocess": {}})
         loader, sampler = make_loader(RandomCrops(path, arguments.patch, seed=0), samples, arguments.workers)
         for epoch in range(1, arguments.epochs + 1):
             crops_per_second(loader, sampler, epoch)
@@ -163,19 +139,16 @@ def main() -> None:
             f"{size:.1f} GB, {arguments.workers} workers, {os.cpu_count()} cores"
         )
         show("crops", context, rows)
-        command = [sys.executable, "-c", FIRST_STEP, path, folder, str(os.cpu_count())]
-        root = Path(__file__).parents[1]
-        told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout
-        ready, step = map(float, told.split())
+        command = [sys.executable, "-c", FIRST_BATCH, path, str(samples), *map(str, arguments.patch)]
+        first_batch = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         rows = pd.DataFrame(
             [
                 {"what": "resident memory of the largest process, MiB", "value": largest},
                 {"what": "of main process and workers together, MiB", "value": together},
-                {"what": "first batch ready, s after imports", "value": ready},
-                {"what": "first step done (as in train_step.py), s after imports", "value": step},
+                {"what": "first batch, read by one process, s after imports", "value": first_batch},
             ]
         )
-        show("first_step", context, rows)
+        show("crops_memory", context, rows)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class StoredImage:
             self.voxels = stored[()] if in_memory else stored
 
     def read(self, crop: Crop, flips: tuple[int, ...] = ()) -> Tensor:
-        """A piece, flipped along some axes, in its own memory."""
+        """Return a piece, flipped along some axes, in its own memory."""
         if self.voxels is not None:
             return torch.from_numpy(self.voxels[crop]).flip(flips)
         _, height, width = self.shape

@@ -196,7 +196,7 @@ class Dataset:
         self.number_tasks(self.tasks)
 
     def number_tasks(self, tasks: Sequence[str]) -> None:
-        """Number the samples' tasks by their places in `tasks`, such as those of a model.
+        """Set the number of each sample's task to its place in `tasks`, such as those of a model.
 
         Raises
         ------

@@ -154,6 +154,7 @@ def write_dna_splits(
     candidates: str | Path,
     left_out: Iterable[str | Path],
     outputs: Mapping[str, str | Path],
+    *,
     config: DnaConfig,
     split_config: SplitConfig,
 ) -> None:

@@ -96,7 +96,7 @@ def _read_volume(dataset: h5py.Dataset) -> Volume:
     return Volume(dataset, *(dataset.attrs[name] for name in ("channel", "channel_name", "mean", "std")))
 
 
-class StoredImage(NamedTuple):
+class StoredVolumes(NamedTuple):
     """Where the volumes of an image are, and what must be known of all images at once."""
 
     structure: str
@@ -118,7 +118,7 @@ class VolumesByPath:
         self._volumes = volumes
         self._open: tuple[str, h5py.File] | None = None
         self._images = {
-            group.attrs["path_czi"]: StoredImage(
+            group.attrs["path_czi"]: StoredVolumes(
                 structure, name, group.attrs["voxel_size_um"], str(group.attrs["source_sha256"])
             )
             for structure in volumes

@@ -142,12 +142,12 @@ def value_range(image: Tensor) -> float:
 METRIC = {
     metric.name: metric
     for metric in (
-        Metric("mse", "MSE", False, 3, mean_squared_error),
-        Metric("mae", "MAE", False, 3, mean_absolute_error),
-        Metric("r2", "R²", True, 3, coefficient_of_determination),
-        Metric("pearson", "Pearson r", True, 3, correlation),
-        Metric("ssim", "SSIM", True, 3, structural_similarity),
-        Metric("psnr", "PSNR in dB", True, 2, peak_signal_to_noise),
+        Metric("mse", "MSE", higher_is_better=False, digits=3, compute=mean_squared_error),
+        Metric("mae", "MAE", higher_is_better=False, digits=3, compute=mean_absolute_error),
+        Metric("r2", "R²", higher_is_better=True, digits=3, compute=coefficient_of_determination),
+        Metric("pearson", "Pearson r", higher_is_better=True, digits=3, compute=correlation),
+        Metric("ssim", "SSIM", higher_is_better=True, digits=3, compute=structural_similarity),
+        Metric("psnr", "PSNR in dB", higher_is_better=True, digits=2, compute=peak_signal_to_noise),
     )
 }
 """All metrics by name, in the order of tables."""

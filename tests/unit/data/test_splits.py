@@ -83,7 +83,7 @@ def test_unusable_images_leave_all_others_where_they_were(tmp_path):
         for name in names:
             write_structure_splits(lists[name], [tmp_path / "left_out.csv"], outputs[name], name, AS_PUBLISHED)
         inputs = lists, tmp_path / "dna.csv", [tmp_path / "left_out.csv"]
-        write_dna_splits(*inputs, outputs["dna"], dna, AS_PUBLISHED)
+        write_dna_splits(*inputs, outputs["dna"], config=dna, split_config=AS_PUBLISHED)
         return {task: {p: list(pd.read_csv(f).path_czi) for p, f in of.items()} for task, of in outputs.items()}
 
     before = split(pd.DataFrame(columns=["path_czi", "task"]))
