@@ -19,6 +19,10 @@ from tests.helpers import PROJECT, snakemake, tiny
 from tests.httpserver import FileServer
 
 pytestmark = pytest.mark.slow
+AFTER_INTEGRATION = [
+    *("all", "report", "train_model", "evaluate_structure", "summarise_scores", "predict_composite"),
+    *("overview_page", "data_page", "training_page", "scores_page", "structure_page", "composite_page"),
+]
 
 
 def test_all_stages_left_their_results(finished):
@@ -85,8 +89,8 @@ def test_nothing_is_done_twice(finished):
     ran = snakemake(folder, config)
     assert "Nothing to be done" in ran.said
     assert "train_model" in snakemake(folder, config, "-n", "--forcerun", "train_model").said
-    elsewhere = config | {"train": config["train"] | {"cache": "memory"}, "tracking": {"wandb": "disabled"}}
-    assert "train_model" not in snakemake(folder, elsewhere, "-n").said
+    untracked = config | {"tracking": {"wandb": "disabled"}}
+    assert "train_model" not in snakemake(folder, untracked, "-n", "--set-resources", "train_model:cache=memory").said
     changed = config | {"evaluate": {"save_images": "all"}}
     plan = snakemake(folder, changed, "-n").said
     assert "evaluate_structure" in plan
@@ -130,7 +134,8 @@ def test_another_model_on_other_images_is_evaluated_without_training(finished, t
             tmp_path / "results/evaluation/elsewhere/seed-0/per_image.csv",
         )
     )
-    pd.testing.assert_frame_equal(here, there)
+    assert set(here.experiment) == {"elsewhere"}
+    pd.testing.assert_frame_equal(here.drop(columns="experiment"), there.drop(columns="experiment"))
     assert (tmp_path / "results/report/elsewhere/seed-0/viewers/tom20.html").exists()
     # which images were left out of a dataset from elsewhere is not known
     assert "every listed image could be used" not in (tmp_path / "results/report/overview.html").read_text()
@@ -141,6 +146,8 @@ def test_compare_shows_all_runs_and_makes_none_again(finished):
     other = config | {"experiment": "other", "train": config["train"] | {"learning_rate": 0.5}}
     scores = folder / "results/evaluation"
     shutil.copytree(scores / "tiny", scores / "other")
+    overall = scores / "other/seed-0/overall.csv"
+    pd.read_csv(overall).assign(experiment="other").to_csv(overall, index=False)
     # with the config of one, the scores of the other are only read
     for changed in (config, other):
         plan = snakemake(folder, changed, "compare", "-n").said
@@ -162,7 +169,23 @@ def test_evaluate_command(finished, tmp_path):
     there, here = (
         pd.read_csv(path) for path in (results / "evaluation/tiny/seed-0/per_image.csv", tmp_path / "out/per_image.csv")
     )
-    pd.testing.assert_frame_equal(here, there)
+    pd.testing.assert_frame_equal(here.drop(columns="experiment"), there.drop(columns="experiment"))
+
+
+def test_another_method_by_its_name_alone(finished, tmp_path):
+    """Trained, evaluated and shown; it has no gates to draw."""
+    folder, config, _ = finished
+    config = config | {"experiment": "plain", "model": {"method": "multi_head_last", "width": 2, "kernel": 3}}
+    for name in ("lists", "volumes", "splits", "datasets"):
+        (tmp_path / "results").mkdir(exist_ok=True)
+        shutil.copytree(folder / "results" / name, tmp_path / "results" / name)
+    ran = snakemake(tmp_path, config, "--rerun-triggers", "mtime", "--allowed-rules", *AFTER_INTEGRATION)
+    assert ran.returncode == 0, ran.said
+    assert read_info(tmp_path / "results/models/plain/seed-0/model.safetensors").method == "multi_head_last"
+    assert set(pd.read_csv(tmp_path / "results/evaluation/plain/seed-0/overall.csv").experiment) == {"plain"}
+    page = (tmp_path / "results/report/plain/seed-0/training.html").read_text()
+    assert "Multi-Head (Las.)" in page
+    assert "Experts" not in page
 
 
 def test_predict_command(finished, simulated, tmp_path):

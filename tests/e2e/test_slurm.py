@@ -149,7 +149,7 @@ def test_whole_pipeline(run):
 
     (training,) = of_rule(jobs, "train_model")
     assert training["Restarts"] == "1"
-    assert "going on from epoch" in log.read_text()
+    assert "resuming at epoch" in log.read_text()
     weights, wanted = (
         load_file(folder / "model.safetensors")
         for folder in (run / "results/models/tiny/seed-0", train_here(run, "uninterrupted"))
@@ -160,7 +160,10 @@ def test_whole_pipeline(run):
 def test_workflow_is_interrupted_then_killed(run, simulated):
     """Ctrl-C cancels the jobs. A killed workflow leaves its job, which ends well, and nothing is lost."""
     configure(run, simulated, "stopped", {"epochs": 80, "validate_every": 20})
-    log, state = run / "results/logs/train_model/stopped/seed-0.log", run / "results/training/stopped/seed-0/state.pt"
+    log, state = (
+        run / "results/logs/train_model/stopped/seed-0.log",
+        run / "results/training/stopped/seed-0/checkpoint.pt",
+    )
     process = start(run, "train")
     wait_for("epoch 20 of 80", log)
     process.send_signal(signal.SIGINT)
@@ -169,7 +172,7 @@ def test_workflow_is_interrupted_then_killed(run, simulated):
     assert state.exists()
 
     process = start(run, "train")
-    wait_for("going on from epoch", log)
+    wait_for("resuming at epoch", log)
     process.kill()
     process.wait()
     (orphan,) = [job for job in of_rule(jobs_of_slurm(), "train_model") if job["JobState"] == "RUNNING"]
@@ -180,7 +183,7 @@ def test_workflow_is_interrupted_then_killed(run, simulated):
     assert "2 of 2 steps (100%) done" in said, said
     (ended,) = [job for job in jobs_of_slurm() if job["JobId"] == orphan["JobId"]]
     assert ended["JobState"] == "COMPLETED"
-    assert "this training has ended before" in log.read_text()
+    assert "this training has finished before" in log.read_text()
     assert pd.read_csv(run / "results/models/stopped/seed-0/history.csv").epoch.tolist() == list(range(1, 81))
     assert "Nothing to be done" in snakemake(run, "train")
 
@@ -189,9 +192,10 @@ def test_two_nodes_give_the_curve_of_one(run, simulated):
     same = {"epochs": 3, "validate_every": 1, "learning_rate": 1e-5, "precision": "float32"}
     configure(run, simulated, "one-node", same)
     one = pd.read_csv(train_here(run, "one-node") / "history.csv")
-    configure(run, simulated, "two-nodes", {**same, "nodes": 2})
+    configure(run, simulated, "two-nodes", same)
     # the GPU is on one of them only
-    said = snakemake(run, "train", "--set-resources", "train_model:gpu=0", "train_model:slurm_partition=cpu")
+    two_nodes = ("nodes=2", "tasks=2", "tasks_per_gpu=0", "mpi=srun", "gpu=0", "slurm_partition=cpu")
+    said = snakemake(run, "train", "--set-resources", *(f"train_model:{resource}" for resource in two_nodes))
     assert "2 of 2 steps (100%) done" in said, said
     two = pd.read_csv(run / "results/models/two-nodes/seed-0/history.csv")
     log = (run / "results/logs/train_model/two-nodes/seed-0.log").read_text()

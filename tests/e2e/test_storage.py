@@ -114,7 +114,10 @@ def test_report(stored):
 def test_compare_finds_other_runs_in_the_bucket(stored, lab):
     folder, config = stored
     for key in lab.keys("run/results/evaluation/tiny") | lab.keys("run/results/models/tiny"):
-        lab.bucket.copy({"Bucket": "lab", "Key": key}, key.replace("/tiny/", "/other/"))
+        content = lab.get(key)
+        if key.endswith(".csv"):
+            content = content.replace(b"tiny,", b"other,")
+        lab.bucket.put_object(Key=key.replace("/tiny/", "/other/"), Body=content)
     ran = snakemake(folder, config, *in_bucket("compare"))
     assert ran.returncode == 0, ran.said
     assert "2 of 2 steps" in ran.said
@@ -135,11 +138,11 @@ def test_a_stopped_training_goes_on(stored, lab):
         next(line for line in process.stdout if "epoch 1 of 6" in line)
         os.killpg(process.pid, signal.SIGINT)
         process.stdout.read()
-    assert (folder / "results/training/long/seed-0/state.pt").exists()
+    assert (folder / "results/training/long/seed-0/checkpoint.pt").exists()
     assert not lab.keys("run/results/models/long")
     ran = snakemake(folder, config, *in_bucket("train"))
     assert ran.returncode == 0, ran.said
-    assert "going on from epoch" in lab.get("run/results/logs/train_model/long/seed-0.log").decode()
+    assert "resuming at epoch" in lab.get("run/results/logs/train_model/long/seed-0.log").decode()
     assert lab.get("run/results/models/long/seed-0/history.csv").count(b"\n") == 1 + 6
 
 
@@ -155,7 +158,8 @@ def test_model_and_images_from_a_bucket(finished, stored, tmp_path):
     scores = "results/evaluation/{}/seed-0/structures/tom20.csv"
     ran = snakemake(tmp_path, config, scores.format("elsewhere"))
     assert ran.returncode == 0, ran.said
-    assert (tmp_path / scores.format("elsewhere")).read_bytes() == (finished[0] / scores.format("tiny")).read_bytes()
+    here, there = (tmp_path / scores.format("elsewhere")), (finished[0] / scores.format("tiny"))
+    assert here.read_text().replace("elsewhere,", "tiny,") == there.read_text()
 
 
 def test_wrong_archive_is_told_plainly(stored, tmp_path):
