@@ -1,4 +1,6 @@
-"""Whether two commits compute the same: python benchmarks/loss_compare.py COMMIT [COMMIT]
+"""Check that two commits compute the same.
+
+    python benchmarks/loss_compare.py COMMIT [COMMIT]
 
 Runs the whole workflow on a tiny simulated collection at both commits, one thread in float32, each from a checkout of
 its own, and asserts that datasets, losses, validation errors, weights, predictions and scores are equal to the bit.

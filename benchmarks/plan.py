@@ -62,7 +62,7 @@ def make_outputs(folder: Path) -> int:
     return len(outputs)
 
 
-def measure(structures: int, touch: bool) -> list[dict[str, object]]:
+def measure(structures: int, *, touch: bool) -> list[dict[str, object]]:
     """The plans of so many structures."""
     config = {
         "structures": [f"structure_{number:05d}" for number in range(structures)],
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--structures", type=int, nargs="+", default=[12, 100, 1000])
     parser.add_argument("--no-touch", action="store_true")
     arguments = parser.parse_args()
-    rows = [row for count in sorted(arguments.structures) for row in measure(count, not arguments.no_touch)]
+    rows = [row for count in sorted(arguments.structures) for row in measure(count, touch=not arguments.no_touch)]
     frame = pd.DataFrame(rows).sort_values(["what", "structures"], kind="stable")
     # between one size and the next, as each also pays for the start of Snakemake
     further = frame.groupby("what")[["CPU s", "jobs"]].diff()

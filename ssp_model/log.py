@@ -34,7 +34,7 @@ def log_to(path: str | Path) -> None:
     to_terminal.setFormatter(logging.Formatter(f"{_job_name(path)}: %(message)s"))
     logger.handlers = [to_file, to_terminal]
     logger.setLevel(logging.INFO)
-    logging.captureWarnings(True)
+    logging.captureWarnings(capture=True)
     logging.getLogger("py.warnings").handlers = [to_file]
     sys.excepthook = _log_exception
 

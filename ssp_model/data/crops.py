@@ -51,7 +51,7 @@ class StoredImage:
     short rows, takes several times longer; it reads images stored otherwise (in chunks, or compressed).
     """
 
-    def __init__(self, stored: h5py.Dataset, in_memory: bool = False) -> None:
+    def __init__(self, stored: h5py.Dataset, *, in_memory: bool = False) -> None:
         self.shape, self.dtype = stored.shape, stored.dtype
         self.offset = None if in_memory else stored.id.get_offset()
         self.file: int = stored.file.id.get_vfd_handle()
@@ -91,7 +91,7 @@ class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int, int]]):
         Keep images in memory once they are read.
     """
 
-    def __init__(self, path: str | Path, patch: Sequence[int], seed: int, in_memory: bool = False) -> None:
+    def __init__(self, path: str | Path, patch: Sequence[int], seed: int, *, in_memory: bool = False) -> None:
         self.path, self.patch, self.seed, self.in_memory = Path(path), tuple(patch), seed, in_memory
         self._dataset: Dataset | None = None
         self._images: list[tuple[StoredImage, StoredImage]] = []
@@ -118,11 +118,11 @@ class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int, int]]):
         self._tasks = dataset.index.task_number.tolist()
         # an image may serve several samples
         signals = {
-            number: StoredImage(dataset.signal(sample), self.in_memory)
+            number: StoredImage(dataset.signal(sample), in_memory=self.in_memory)
             for sample, number in dataset.index.signal.drop_duplicates().items()
         }
         self._images = [
-            (signals[number], StoredImage(dataset.target(sample), self.in_memory))
+            (signals[number], StoredImage(dataset.target(sample), in_memory=self.in_memory))
             for sample, number in enumerate(dataset.index.signal)
         ]
 

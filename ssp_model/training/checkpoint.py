@@ -101,7 +101,7 @@ class Checkpoint:
 
     def save_if_due(self, learner: Learner, progress: Progress, log: TrainingLog) -> None:
         """Save once in a while, and when told to stop. All processes save at the same step."""
-        if self.session.any(bool(self.session.stop) or time.monotonic() - self.last_save >= SAVE_EVERY_S):
+        if self.session.any(flag=bool(self.session.stop) or time.monotonic() - self.last_save >= SAVE_EVERY_S):
             self.save(learner, progress, log)
 
     def save(self, learner: Learner, progress: Progress, log: TrainingLog) -> None:

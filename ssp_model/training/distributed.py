@@ -124,6 +124,6 @@ def gather(fabric: Fabric, value: T) -> list[T]:
     return values  # type: ignore[return-value]
 
 
-def any_process(fabric: Fabric, flag: bool) -> bool:
+def any_process(fabric: Fabric, *, flag: bool) -> bool:
     """Tell whether a flag is set in any process. All processes must call it and get the same answer."""
     return any(gather(fabric, flag))

@@ -68,7 +68,7 @@ class Crops:
         # with a GPU the CPU is free, so other processes read the crops; from memory, reading takes too little time
         num_workers = placement.threads if on_gpu and not in_memory else 0
         loader = DataLoader(
-            RandomCrops(path, config.patch, seed, in_memory),
+            RandomCrops(path, config.patch, seed, in_memory=in_memory),
             batch_sampler=self.sampler,
             num_workers=num_workers,
             # forked workers would share threads and open files with this process

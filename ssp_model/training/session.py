@@ -32,9 +32,9 @@ class Session:
     fabric: Fabric
     stop: StopRequest
 
-    def any(self, flag: bool) -> bool:
+    def any(self, *, flag: bool) -> bool:
         """Tell whether a flag is set in any process. All processes must call it."""
-        return any_process(self.fabric, flag)
+        return any_process(self.fabric, flag=flag)
 
     def raise_if_stopped(self) -> None:
         """End the training if a process was told to stop. All processes must call it.
@@ -43,7 +43,7 @@ class Session:
         ------
         Interrupted
         """
-        if self.any(bool(self.stop)):
+        if self.any(flag=bool(self.stop)):
             raise Interrupted(self.stop.signal_number or signal.SIGTERM)
 
 
