@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ssp_model.config.schema import Config, Section, sections_of
+from ssp_model.config.schema import Config, Section, method_of, sections_of
 
 TABLE_START, TABLE_END = "<!-- table -->\n", "<!-- /table -->\n"
 
@@ -32,7 +32,7 @@ def _rows(section: type[Section], defaults: Any, prefix: str = "") -> dict[str, 
 def _method_rows(kinds: Sequence[type[Section]], value: Any, name: str) -> dict[str, str]:
     """Return the rows of a section that differs between methods: first the methods, then the keys of all methods."""
     methods = {kind: kind.model_fields["method"] for kind in kinds}
-    meanings = [f"`{field.annotation.__args__[0]}`: {field.description}" for field in methods.values()]  # type: ignore[union-attr]
+    meanings = [f"`{method_of(kind)}`: {field.description}" for kind, field in methods.items()]
     rows = {f"{name}.method": f"| `{name}.method` | `{json.dumps(value['method'])}` | {' '.join(meanings)} |"}
     for kind in kinds:
         rows = _rows(kind, value, f"{name}.") | rows

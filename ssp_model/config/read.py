@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from ssp_model.config.schema import Config, Section, sections_of
+from ssp_model.config.schema import Config, Section, method_of, sections_of
 from ssp_model.errors import InputError
 
 MOVED_TO_RESOURCES = {"train.devices": "tasks_per_node", "train.nodes": "nodes", "train.cache": "cache"}
@@ -97,7 +97,7 @@ def _locate(place: tuple[int | str, ...]) -> tuple[list[str], type[Section] | No
     inner: list[type[Section]] = [Config]
     for part in place:
         if len(inner) > 1:  # this part is the chosen method, not a key
-            inner = [kind for kind in inner if str(part) in str(kind.model_fields["method"].annotation)]
+            inner = [kind for kind in inner if part == method_of(kind)]
             continue
         section = inner[0] if inner else None
         keys.append(str(part))

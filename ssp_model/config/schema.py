@@ -4,7 +4,7 @@ These models are the only description of the keys. `python -m ssp_model.config.d
 (`workflow/schemas/config.schema.json`) and the table in `docs/config.md` from them, and a test checks that they agree.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.fields import FieldInfo
@@ -38,6 +38,11 @@ def sections_of(field: FieldInfo) -> list[type[Section]]:
     """Return the sections that a key may hold: none for a plain value, several if the method chooses."""
     options = getattr(field.annotation, "__args__", (field.annotation,))
     return [kind for kind in options if isinstance(kind, type) and issubclass(kind, Section)]
+
+
+def method_of(kind: type[Section]) -> str:
+    """Return the name of the method whose settings a section holds."""
+    return get_args(kind.model_fields["method"].annotation)[0]
 
 
 class CollectionConfig(Section):

@@ -172,8 +172,3 @@ def score(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
 
     p, t = (torch.from_numpy(np.ascontiguousarray(image, dtype=np.float64)) for image in (prediction, target))
     return {name: metric.compute(p, t) for name, metric in METRIC.items()}
-
-
-def squared_error(prediction: np.ndarray, target: np.ndarray) -> float:
-    """Return the mean squared error over all voxels, in float64; (Z, Y, X) each."""
-    return float(np.square(prediction.astype(np.float64) - target).mean())

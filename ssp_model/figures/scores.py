@@ -20,9 +20,12 @@ def plot_scores(images: pd.DataFrame, means: pd.DataFrame) -> Figure:
     means = means.set_index("structure")
     order = means.r2.sort_values().index
     height = 1.2 + 0.34 * len(order)
-    figure = Figure(figsize=(12, 2 * height), layout="constrained")
-    grid = figure.subplots(2, 3, sharey=True)
-    for axes, metric in zip(grid.flat, METRIC, strict=True):
+    num_rows = -(-len(METRIC) // 3)
+    figure = Figure(figsize=(12, num_rows * height), layout="constrained")
+    grid = figure.subplots(num_rows, 3, sharey=True, squeeze=False)
+    for axes in grid.flat[len(METRIC) :]:
+        axes.set_visible(False)
+    for axes, metric in zip(grid.flat, METRIC, strict=False):
         for row, structure in enumerate(order):
             values = images[metric][images.structure == structure]
             axes.plot(values, row + spread(len(values), 0.22), "o", color=BLUE, alpha=0.6, ms=4.5, mew=0)

@@ -62,7 +62,8 @@ def list_runs(scores: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
         are NaN if the training is not known.
     """
     values = [key for metric in METRICS for key in (metric, f"{metric}_low", f"{metric}_high")]
-    runs = scores[scores.mean_over == "images"][["experiment", "seed", "images", *values]]
+    # a run that was scored before a metric was added lacks its columns, and is not scored again for this page
+    runs = scores[scores.mean_over == "images"].reindex(columns=["experiment", "seed", "images", *values])
     histories = histories.reindex(columns=["experiment", "seed", "seconds", "peak_memory_mb"])
     training = histories.groupby(["experiment", "seed"]).agg(
         # an epoch of unknown time makes the sum unknown

@@ -347,10 +347,11 @@ def announce(fabric: Fabric, recipe: Recipe, learner: Learner, train_set: Datase
     places = gather(fabric, os.environ.get("SLURMD_NODENAME") or socket.gethostname())
     processes = f" x {len(places)} ({', '.join(places)})" if len(places) > 1 else ""
     num_parameters = sum(parameter.numel() for parameter in learner.network.parameters())
+    settings = ", ".join(f"{key} {value}" for key, value in recipe.model.model_dump(exclude={"method"}).items())
     logger.info(
-        "%s of width %d (%s parameters) for %d structures: %d training and %d validation samples, "
+        "%s (%s, %s parameters) for %d structures: %d training and %d validation samples, "
         "%d epochs of %d steps, on %s in %s",
-        METHODS[recipe.model.method].title, recipe.model.width, f"{num_parameters:,}", len(train_set.tasks),
+        METHODS[recipe.model.method].title, settings, f"{num_parameters:,}", len(train_set.tasks),
         len(train_set), len(val_set), recipe.train.epochs, math.ceil(len(train_set) / recipe.train.batch_size),
         device_name() + processes, fabric._precision.precision,
     )  # fmt: skip

@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "prediction": {"nn", "models", "data", "images", "config"},
     "evaluation": {"prediction", "data", "models", "images", "config"},
     "figures": {"evaluation.metrics"},
-    "training": {"figures", "evaluation.metrics", "prediction", "data", "models", "nn", "config"},
+    # not evaluation: a new metric must not train a model again
+    "training": {"figures", "prediction", "data", "models", "nn", "config"},
     "report": {"figures", "evaluation", "data", "models", "images"},
 }
 """By wing: the wings, or modules of wings, that it may import besides its own and the ground."""

@@ -1,9 +1,12 @@
 """Figures of scores."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from ssp_model.evaluation.metrics import METRICS
+from ssp_model.figures import scores
 from ssp_model.figures.scores import plot_intensities, plot_runs, plot_scores, spread
 
 
@@ -38,3 +41,13 @@ def test_intensities_are_drawn_for_signal_and_target():
 def test_dots_of_a_row_stand_apart():
     assert spread(1, 0.3).tolist() == [0]
     assert spread(3, 0.3).tolist() == [-0.3, 0, 0.3]
+
+
+def test_one_more_metric_gets_a_panel(monkeypatch):
+    more = scores.METRIC | {"rank": replace(scores.METRIC["pearson"], name="rank", title="Rank correlation")}
+    monkeypatch.setattr(scores, "METRIC", more)
+    images = pd.DataFrame({"structure": ["a", "b"], **dict.fromkeys(more, 0.5)})
+    means = images.assign(**{f"{metric}_{end}": 0.5 for metric in more for end in ("low", "high")})
+    titles = [axes.get_title() for axes in plot_scores(images, means).axes if axes.get_visible()]
+    assert len(titles) == 7
+    assert titles[-1].startswith("Rank correlation")

@@ -1,11 +1,14 @@
 """What every method promises: mixed batches, its plain network for one task, gradients, what can be drawn."""
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from ssp_model.config.schema import ModelConfig, method_of
 from ssp_model.models.model_file import make_network
 from ssp_model.nn.method import Method
 from ssp_model.nn.methods import METHODS
@@ -27,8 +30,9 @@ def random_network(method: str, num_tasks: int, seed: int, **own: int) -> Method
     return network.eval()
 
 
-def test_every_method_is_tested():
+def test_every_method_is_tested_and_has_its_settings():
     assert {method for method, _ in SETTINGS} == set(METHODS)
+    assert {method_of(kind) for kind in get_args(ModelConfig)} == set(METHODS)
 
 
 @every_method

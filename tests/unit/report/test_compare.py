@@ -34,6 +34,14 @@ def test_experiments_are_told_apart_only_beyond_the_spread(compared):
     assert (compared / "compare/runs.svg").exists()
 
 
+def test_a_run_scored_before_a_metric_was_added_lacks_it(write_scores, tmp_path):
+    paths = [write_scores(tmp_path / name, ["dna"], 0.5, name, 0)[2] for name in ("old", "new")]
+    pd.read_csv(paths[0]).drop(columns=["ssim", "ssim_low", "ssim_high"]).to_csv(paths[0], index=False)
+    compare_page(paths, [], tmp_path / "compare.csv", tmp_path / "compare.html")
+    runs = pd.read_csv(tmp_path / "compare.csv").set_index("experiment")
+    assert runs.ssim.notna().to_dict() == {"new": True, "old": False}
+
+
 def test_runs_and_histories_are_matched_by_their_columns(compared):
     runs = pd.read_csv(compared / "compare.csv")
     assert len(runs) == 7
