@@ -130,6 +130,8 @@ def test_another_model_on_other_images_is_evaluated_without_training(finished, t
             tmp_path / "results/evaluation/elsewhere/seed-0/per_image.csv",
         )
     )
+    assert set(here.pop("experiment")) == {"elsewhere"}
+    assert set(there.pop("experiment")) == {"tiny"}
     pd.testing.assert_frame_equal(here, there)
     assert (tmp_path / "results/report/elsewhere/seed-0/viewers/tom20.html").exists()
     # which images the dataset's maker left out can't be known
@@ -162,6 +164,9 @@ def test_evaluate_command(finished, tmp_path):
     there, here = (
         pd.read_csv(path) for path in (results / "evaluation/tiny/seed-0/per_image.csv", tmp_path / "out/per_image.csv")
     )
+    # the scores are named after the configuration given
+    assert set(here.pop("experiment")) == {"repmode"}
+    assert set(there.pop("experiment")) == {"tiny"}
     pd.testing.assert_frame_equal(here, there)
 
 
