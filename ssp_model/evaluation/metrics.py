@@ -82,21 +82,15 @@ def coefficient_of_determination(prediction: Tensor, target: Tensor) -> float:
 def correlation(prediction: Tensor, target: Tensor) -> float:
     """Return Pearson's correlation; NaN for a constant prediction or target."""
     num_voxels = prediction.numel()
-    deviations, variances = [], []
-    for image in (prediction.flatten(), target.flatten()):
-        mean = image.mean(0)
-        # the largest deviation is the unit, so that what counts as constant does not depend on the image's own; it is
-        # taken from the mean as torchmetrics rounds it
-        unit = (image - mean * num_voxels / num_voxels).abs().max()
-        deviation = image - mean
-        deviations.append((deviation, unit))
-        variances.append((deviation**2).sum(0) / (num_voxels - 1) * unit.pow(-2))
-    (p, unit_p), (t, unit_t) = deviations
-    covariance = (p * t).sum(0) / (num_voxels - 1) / (unit_p * unit_t)
-    smallest = min(variance.item() for variance in variances)
-    if not smallest >= np.finfo(np.float64).eps ** 0.5:
+    p, t = (image.flatten() - image.flatten().mean(0) for image in (prediction, target))
+    # in units of the largest deviation, so that what counts as constant does not depend on the image's own unit
+    unit_p, unit_t = (deviation.abs().max() for deviation in (p, t))
+    variance_p = (p**2).sum(0) / (num_voxels - 1) * unit_p.pow(-2)
+    variance_t = (t**2).sum(0) / (num_voxels - 1) * unit_t.pow(-2)
+    if not min(variance_p.item(), variance_t.item()) >= np.finfo(np.float64).eps ** 0.5:
         return np.nan
-    return (covariance / (variances[0] * variances[1]).sqrt()).clamp(-1, 1).item()
+    covariance = (p * t).sum(0) / (num_voxels - 1) / (unit_p * unit_t)
+    return (covariance / (variance_p * variance_t).sqrt()).clamp(-1, 1).item()
 
 
 def structural_similarity(prediction: Tensor, target: Tensor) -> float:
