@@ -80,8 +80,8 @@ def train(
     config: ConfigFiles,
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed for weights, crops and their order.")] = 0,
     threads: Threads = 1,
-    devices: Annotated[int, typer.Option(metavar="N", help="Processes on each machine, a GPU each.")] = 1,
-    nodes: Annotated[int, typer.Option(metavar="N", help="Machines; more than 1 needs Slurm.")] = 1,
+    devices: Annotated[int, typer.Option(metavar="N", help="Processes on each node, a GPU each.")] = 1,
+    nodes: Annotated[int, typer.Option(metavar="N", help="Number of nodes; more than 1 needs Slurm.")] = 1,
     cache: Annotated[
         str, typer.Option(metavar="PLACE", help="Where to read crops from: disk, scratch or memory.")
     ] = "disk",
@@ -195,7 +195,7 @@ def evaluate(
     evaluate_model(predictor, test_set, folder, experiment=settings.experiment, save_images=save_images)
 
 
-@typer_app.command(epilog=example("ssp view scores/dna/lamin_b1_0007.ome.tif viewer.html"))
+@typer_app.command(epilog=example("ssp view scores/images/dna/lamin_b1_0007.ome.tif viewer.html"))
 def view(
     stack: Annotated[
         Path,

@@ -79,7 +79,10 @@ class SplitSizes(Section):
 class DnaConfig(Section):
     """One more structure, whose images are drawn from those of the others (the DNA dye is in most images)."""
 
-    name: Name = Field(description="Its name. The image list with this name holds the images to draw from.")
+    name: Name = Field(
+        description="Name of the structure whose images are drawn from those of the others. Its image list says which "
+        "images have it."
+    )
     quota: SplitSizes = Field(description="Number of images to draw for each split.")
 
 
@@ -87,8 +90,10 @@ class SplitConfig(Section):
     """How the images of each structure are split."""
 
     seed: int = Field(ge=0, description="Random seed of the shuffles.")
-    train_fraction: Fraction = Field(description="Share of a structure's images that is not kept for testing.")
-    fit_fraction: Fraction = Field(description="Share of these that is trained on. The rest is for validation.")
+    train_fraction: Fraction = Field(
+        description="Share of a structure's images for training and validation; the rest is for testing."
+    )
+    fit_fraction: Fraction = Field(description="Share of those images for training; the rest is for validation.")
 
 
 class PreprocessConfig(Section):
