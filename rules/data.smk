@@ -51,7 +51,7 @@ rule check_images:
     params:
         # not of the conversion, which need not run again when this changes
         on_bad_image=CONFIG.preprocess.on_bad_image,
-        code=source_digest("data.convert"),
+        code=source_digest("data.left_out"),
     message:
         "Check whether images of {wildcards.structure} can't be used"
     script:

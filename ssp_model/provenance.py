@@ -15,6 +15,7 @@ PLUMBING = {
     "config.docs",
     "config.read",
     "config.schema",
+    "data.left_out",
     "errors",
     "files",
     "log",
@@ -46,7 +47,7 @@ def source_digest(*modules: str) -> str:
     pending, sources = set(modules), {}
     while pending:
         name = pending.pop()
-        if name not in sources and name not in PLUMBING:
+        if name not in sources and (name not in PLUMBING or name in modules):
             sources[name] = _read_source(_path(name))
             pending |= sources[name].imports
     return _sha256(*sorted({source.digest for source in sources.values()}))[:16]

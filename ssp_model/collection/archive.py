@@ -6,6 +6,7 @@ import tarfile
 import zlib
 from collections.abc import Container, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from ssp_model.collection.lists import member_name
 from ssp_model.errors import InputError
@@ -56,15 +57,17 @@ def unpack(archive: Path, folder: Path, names: Container[str]) -> Iterator[tuple
 def _checked(member: tarfile.TarInfo, archive: Path, folder: Path) -> tarfile.TarInfo:
     """Return a member that is safe to unpack; refuse the archive for any that is not, wanted or not."""
     if ".." in Path(member.name).parts:
-        raise InputError(_unsafe(archive, f"its member {member.name} leads out of the folder"))
+        _refuse(archive, f"its member {member.name} leads out of the folder")
     # Python before 3.11.4 (Debian 12) has no filter. No file is written under the member's own name in any case
     if not hasattr(tarfile, "data_filter"):
         return member
     try:
         return tarfile.data_filter(member, str(folder))
     except tarfile.FilterError as error:
-        raise InputError(_unsafe(archive, str(error))) from None
+        _refuse(archive, str(error))
 
 
-def _unsafe(archive: Path, reason: str) -> str:
-    return f"{archive} is not safe to unpack: {reason}. No image of it was used; get it from a source you trust."
+def _refuse(archive: Path, reason: str) -> NoReturn:
+    raise InputError(
+        f"{archive} is not safe to unpack: {reason}. No image of it was used; get it from a source you trust."
+    ) from None

@@ -22,6 +22,7 @@ import pandas as pd
 from ssp_model.collection.archive import unpack
 from ssp_model.collection.lists import member_name, read_list
 from ssp_model.data.dataset import Volume
+from ssp_model.data.left_out import problem_text
 from ssp_model.data.preprocess import Resizing, to_model_voxels
 from ssp_model.data.volumes import SIGNAL, ConvertedImage, ImageJob, new_volumes
 from ssp_model.errors import InputError
@@ -111,7 +112,7 @@ def convert_archive(
         problems.sort(key=lambda problem: (str(problem["path_czi"]), str(problem["task"])))
         table = pd.DataFrame(problems, columns=LEFT_OUT_COLUMNS)
         if not num_converted:
-            raise InputError(f"{_problem_text(table, structure)}\nNo image of it is left to use.")
+            raise InputError(f"{problem_text(table, structure)}\nNo image of it is left to use.")
     write_table(table, left_out)
     logger.info("%d of %d images of %s converted", num_converted, len(jobs), structure)
 
@@ -242,37 +243,3 @@ def _problem_rows(image: ConvertedImage) -> list[dict[str, object]]:
         for task, reason in image.problems.items()
         if task != SIGNAL
     ]
-
-
-def check_left_out(left_out: str | Path, structure: str, on_bad_image: str) -> None:
-    """Say which images can't be used.
-
-    Parameters
-    ----------
-    left_out : path
-        CSV file, as `convert_archive` writes it.
-    structure : str
-    on_bad_image : str
-        `stop` or `skip`.
-
-    Raises
-    ------
-    InputError
-        There are such images and `on_bad_image` is `stop`; all are named.
-    """
-    table = pd.read_csv(left_out)
-    if table.empty:
-        return
-    text = _problem_text(table, structure)
-    if on_bad_image == "stop":
-        raise InputError(
-            f"{text}\nMend them or take them off the lists, or set preprocess.on_bad_image to skip to leave them out."
-        )
-    logger.warning("left out: %s", text)
-
-
-def _problem_text(table: pd.DataFrame, structure: str) -> str:
-    count = table.path_czi.nunique()
-    images = "1 image" if count == 1 else f"{count} images"
-    # a reason names its image, and may be that of several tasks
-    return "\n  ".join([f"{images} of {structure} can't be used:", *table.reason.unique()])

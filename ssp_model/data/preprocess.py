@@ -19,7 +19,7 @@ from ssp_model.errors import InputError
 from ssp_model.images.reader import Image
 
 if TYPE_CHECKING:
-    from ssp_model.models.model_file import ModelInfo
+    pass
 
 logger = logging.getLogger(__name__)
 
@@ -64,26 +64,6 @@ class Resizing:
             )
         z, y, x = (size / wanted for size, wanted in zip(image.pixel_size_um, self.voxel_size_um, strict=True) if size)
         return z, y, x
-
-
-def factors_to_model(image: Image, info: "ModelInfo") -> ZYX:
-    """Return the resize factors (Z, Y, X) that bring an image to the voxel size of a model's training images.
-
-    Raises
-    ------
-    InputError
-        The image has no pixel sizes, and the model was not trained with fixed factors.
-    """
-    if info.voxel_size_um and all(image.pixel_size_um):
-        return Resizing(voxel_size_um=info.voxel_size_um).factors(image)
-    scale = info.preprocess.get("scale")
-    if not scale:
-        raise InputError(
-            f"{image.name} has no pixel sizes, which are needed to bring it to the model's voxel size; save it with "
-            "its pixel sizes."
-        )
-    logger.warning("pixel sizes are not known: the image is resized by %s, as the training images were", scale)
-    return tuple(scale)
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,6 @@ class ModelInfo:
     normalisation: str = NORMALISATION
     version: str = ssp_model.__version__
 
-    @property
-    def title(self) -> str:
-        """What RepMode's paper calls the method."""
-        return METHODS[self.method].title
-
     def task(self, structure: str) -> int:
         """Return the task of a structure.
 

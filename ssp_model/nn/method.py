@@ -5,7 +5,7 @@ Shapes: N batch, T tasks, D H W voxels.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -21,6 +21,9 @@ class Method(nn.Module, ABC):
     num_tasks : int
         Number of structures. A task is the number of a structure, counted from 0.
     """
+
+    title: ClassVar[str]
+    """What people call the method; its name in RepMode's paper if it has one there."""
 
     def __init__(self, num_tasks: int) -> None:
         super().__init__()

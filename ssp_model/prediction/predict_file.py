@@ -4,6 +4,7 @@ The image is prepared plane by plane into a temporary file beside the output. St
 structure, and predictions go there too: beyond the raw channel, memory does not depend on the size of the image.
 """
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +12,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ssp_model.data.preprocess import factors_to_model, to_model_voxels
+from ssp_model.config.schema import ZYX
+from ssp_model.data.preprocess import Resizing, to_model_voxels
+from ssp_model.errors import InputError
 from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.images.reader import Image
 from ssp_model.log import progress
+from ssp_model.models.model_file import ModelInfo
 from ssp_model.prediction.predictor import Predictor
+
+logger = logging.getLogger(__name__)
 
 
 def predict_file(
@@ -64,3 +70,23 @@ def predict_file(
                 predicted = place(f"prediction/{structure}", signal.shape)
                 channels.append(predictor.predict(signal, structure, out=predicted, advance=advance))
         write_ome_tiff(output, channels, ["transmitted light", *structures], info.voxel_size_um)
+
+
+def factors_to_model(image: Image, info: ModelInfo) -> ZYX:
+    """Return the resize factors (Z, Y, X) that bring an image to the voxel size of a model's training images.
+
+    Raises
+    ------
+    InputError
+        The image has no pixel sizes, and the model was not trained with fixed factors.
+    """
+    if info.voxel_size_um and all(image.pixel_size_um):
+        return Resizing(voxel_size_um=info.voxel_size_um).factors(image)
+    scale = info.preprocess.get("scale")
+    if not scale:
+        raise InputError(
+            f"{image.name} has no pixel sizes, which are needed to bring it to the model's voxel size; save it with "
+            "its pixel sizes."
+        )
+    logger.warning("pixel sizes are not known: the image is resized by %s, as the training images were", scale)
+    return tuple(scale)

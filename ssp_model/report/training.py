@@ -28,7 +28,7 @@ def training_page(model_path: str | Path, history_path: str | Path, page: str | 
     folder = Path(page).with_suffix("")
     save(plot_history(history), folder / "loss.png")
     save(plot_speed(history), folder / "speed.png")
-    method, settings, inspected = info.title, info.settings, network.inspect()
+    method, settings, inspected = network.title, info.settings, network.inspect()
     write_page(
         page,
         "training.html.j2",

@@ -67,27 +67,38 @@ class Checkpoint:
             It belongs to an unfinished training with other settings or data, or of an earlier version.
         """
         self._refuse_first_format()
-        state = None
-        if self.file.exists():
-            # only numbers and plain containers, so reading it runs no code
-            state = torch.load(self.file, map_location="cpu", weights_only=True)
+        state = self._read() if self.file.exists() else None
+        if state is not None:
             before, now = _flat(json.loads(state["identity"])), _flat(self.identity)
-            differences = [
-                f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
-                for key in sorted(before.keys() | now.keys())
-                if before.get(key) != now.get(key)
-            ]
-            if differences and not state["is_finished"]:
+            changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+            if changed and not state["is_finished"]:
+                differences = "; ".join(f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in changed)
                 raise InputError(
-                    f"{self.file} belongs to an unfinished training that differs: {'; '.join(differences)}. Restore "
-                    f"these settings, or delete {self.folder} to start anew."
+                    f"{self.file} belongs to an unfinished training that differs: {differences}. Restore these "
+                    f"settings, or delete {self.folder} to start anew."
                 )
-            if state["is_finished"] and (differences or state["code"] != self.code):
+            if state["is_finished"] and (changed or state["code"] != self.code):
                 state = None
         # the first process may delete the file, but only after all have read it
         self.session.fabric.barrier()
         if state is None and self.session.fabric.is_global_zero:
             self.file.unlink(missing_ok=True)
+        return state
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            # only numbers and plain containers, so reading it runs no code
+            state: dict[str, Any] = torch.load(self.file, map_location="cpu", weights_only=True)
+        # whatever stands in a damaged file, torch may stumble over it in any way
+        except Exception as error:
+            raise InputError(
+                f"{self.file} is damaged ({type(error).__name__}); delete {self.folder} to start anew."
+            ) from None
+        if state.get("format") != FORMAT:
+            raise InputError(
+                f"{self.file} has the format {state.get('format')}, but this version of ssp_model reads {FORMAT}; "
+                f"finish the training with the version that began it, or delete {self.folder} to start anew."
+            )
         return state
 
     def _refuse_first_format(self) -> None:
@@ -99,10 +110,9 @@ class Checkpoint:
                 f"finish it with that version, or delete {self.folder} to start anew."
             )
 
-    def save_if_due(self, learner: Learner, progress: Progress, log: TrainingLog) -> None:
-        """Save once in a while, and when told to stop. All processes save at the same step."""
-        if self.session.any(flag=bool(self.session.stop) or time.monotonic() - self.last_save >= SAVE_EVERY_S):
-            self.save(learner, progress, log)
+    def is_due(self) -> bool:
+        """Tell whether this process has not saved for long."""
+        return time.monotonic() - self.last_save >= SAVE_EVERY_S
 
     def save(self, learner: Learner, progress: Progress, log: TrainingLog) -> None:
         """Save everything that changes, completely or not at all. All losses must have been collected.

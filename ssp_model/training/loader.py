@@ -1,6 +1,5 @@
 """What a training reads: batches of crops from the dataset file, from a copy on scratch, or from memory."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -79,15 +78,10 @@ class Crops:
         self.loader = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
 
     def batches(self, epoch: Epoch) -> Iterator[Batch]:
-        """Yield the batches of an epoch that are not done yet, and count the time until all are done."""
+        """Yield the batches of an epoch that are not done yet."""
         self.sampler.epoch, self.sampler.first_batch = epoch.number, epoch.num_batches
-        first = epoch.num_batches
-        started = time.monotonic()
-        for number, (x, y, task, sample) in enumerate(self.loader, start=first):
+        for number, (x, y, task, sample) in enumerate(self.loader, start=epoch.num_batches):
             yield Batch(x, y, task, sample, min(self.batch_size, self.num_samples - number * self.batch_size))
-            now = time.monotonic()
-            epoch.seconds += now - started
-            started = now
 
 
 @contextmanager
@@ -101,7 +95,6 @@ def open_crops(
     InputError
         The dataset is too small for so many processes, or does not fit in memory or on scratch.
     """
-    check_batches(len(train_set), config, fabric.world_size)
     if placement.cache == "memory":
         check_memory(train_set, placement.devices)
     with ExitStack() as stack:

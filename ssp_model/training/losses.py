@@ -45,6 +45,10 @@ class Losses:
         # the time of a step is known after the first one
         self.due_after, self.last_look = 1, time.monotonic()
 
+    def start_epoch(self) -> None:
+        """Count the time from now on; validation before it does not count."""
+        self.last_look = time.monotonic()
+
     def add(self, loss_N: Tensor, batch: Batch) -> None:
         """Add a step: the loss of each crop of this process, (N,)."""
         self.pending.append((loss_N, batch.task, batch.sample))
@@ -63,9 +67,13 @@ class Losses:
         """
         mine = [[tensor.tolist() for tensor in (loss_N.float(), task, sample)] for loss_N, task, sample in self.pending]
         now = time.monotonic()
-        of_processes = gather(self.fabric, (mine, (now - self.last_look) / max(len(mine), 1)))
-        self.pending, self.last_look = [], now
-        # all processes read at the same step, which the slowest one sets
+        elapsed_s, self.last_look = now - self.last_look, now
+        epoch.seconds += elapsed_s
+        if not self.pending:
+            return []
+        self.pending = []
+        of_processes = gather(self.fabric, (mine, elapsed_s / len(mine)))
+        # all processes look at the same step: the slowest says when
         step_s = max(seconds for _, seconds in of_processes)
         self.due_after = min(max(int(LOOK_EVERY_S / max(step_s, 1e-9)), 1), MOST_STEPS)
         steps = []

@@ -36,15 +36,18 @@ class Session:
         """Tell whether a flag is set in any process. All processes must call it."""
         return any_process(self.fabric, flag=flag)
 
-    def raise_if_stopped(self) -> None:
-        """End the training if a process was told to stop. All processes must call it.
+    def is_told_to_stop(self) -> bool:
+        """Tell whether any process was told to stop; all processes must ask."""
+        return self.any(flag=bool(self.stop))
+
+    def stop_now(self) -> None:
+        """End the training.
 
         Raises
         ------
         Interrupted
         """
-        if self.any(flag=bool(self.stop)):
-            raise Interrupted(self.stop.signal_number or signal.SIGTERM)
+        raise Interrupted(self.stop.signal_number or signal.SIGTERM)
 
 
 @contextmanager

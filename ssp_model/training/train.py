@@ -14,9 +14,7 @@ Not covered: a resumed training repeats the same steps to the bit only on the sa
 
 import logging
 import math
-import os
 import shutil
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,26 +24,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from lightning_fabric import Fabric
 
 from ssp_model.config.schema import ModelConfig, PredictConfig, TrackingConfig, TrainConfig
 from ssp_model.data.dataset import Dataset
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
-from ssp_model.hardware import device_name
 from ssp_model.models.model_file import ModelInfo, make_network, save_model
-from ssp_model.nn.methods import METHODS
 from ssp_model.prediction.sliding_window import Windows
 from ssp_model.provenance import source_digest
 from ssp_model.training.checkpoint import Checkpoint, explain_full_disk
-from ssp_model.training.distributed import Placement, gather
+from ssp_model.training.distributed import Placement
 from ssp_model.training.learner import Learner
-from ssp_model.training.loader import Crops, open_crops
+from ssp_model.training.loader import Crops, check_batches, open_crops
 from ssp_model.training.losses import Losses
 from ssp_model.training.progress import Epoch, Progress, means
 from ssp_model.training.session import Session, open_session
 from ssp_model.training.tracking import track
-from ssp_model.training.training_log import EVENTS, TrainingLog, open_events, peak_memory_mb
+from ssp_model.training.training_log import EVENTS, TrainingLog, announce, open_events, peak_memory_mb
 from ssp_model.training.validation import validate
 
 logger = logging.getLogger(__name__)
@@ -167,9 +162,12 @@ class Training:
     losses: Losses
 
     def save_and_stop_if_due(self) -> None:
-        """Save a checkpoint once in a while; when told to stop, save it and end. All processes must call it."""
-        self.checkpoint.save_if_due(self.learner, self.progress, self.log)
-        self.session.raise_if_stopped()
+        """Save the checkpoint now and then; when told to stop, save it and end. All processes must ask."""
+        stopping = self.session.is_told_to_stop()
+        if stopping or self.session.any(flag=self.checkpoint.is_due()):
+            self.checkpoint.save(self.learner, self.progress, self.log)
+        if stopping:
+            self.session.stop_now()
 
 
 def train_model(files: TrainFiles, recipe: Recipe, *, tracking: TrackingConfig, placement: Placement) -> None:
@@ -199,6 +197,7 @@ def train_model(files: TrainFiles, recipe: Recipe, *, tracking: TrackingConfig, 
         while progress.epoch.number <= config.epochs and not progress.has_stalled(config.early_stopping):
             epoch = progress.epoch
             learner.model.train()
+            losses.start_epoch()
             for batch in training.crops.batches(epoch):
                 losses.add(learner.step(batch), batch)
                 if losses.are_due():
@@ -245,24 +244,24 @@ def open_training(
         code = source_digest("training.train", f"nn.methods.{recipe.model.method}")
         identity = recipe.identity(train_set, val_set)
         checkpoint = Checkpoint(files.checkpoint, session, identity=identity, code=code)
+        # before anything is taken up or copied
+        check_batches(len(train_set), config, fabric.world_size)
+        progress, resumes = start_or_resume(checkpoint, learner)
+        name, settings = f"{recipe.experiment}-{seed}", recipe.settings(train_set)
         with (
             open_crops(fabric, train_set, config, placement=placement, seed=seed) as crops,
             explain_full_disk(files.checkpoint),
+            open_events(files.checkpoint, progress.event_bytes, writes=writes) as events,
+            track(
+                files.tracking, tracking if writes else None, name=name, settings=settings, resumes=resumes
+            ) as tracker,
         ):
-            progress, resumes = start_or_resume(checkpoint, learner)
-            name, settings = f"{recipe.experiment}-{seed}", recipe.settings(train_set)
-            with (
-                open_events(files.checkpoint, progress.event_bytes, writes=writes) as events,
-                track(
-                    files.tracking, tracking if writes else None, name=name, settings=settings, resumes=resumes
-                ) as tracker,
-            ):
-                log = TrainingLog(
-                    events, tracker, structures=structures, steps_per_epoch=steps_per_epoch, num_epochs=config.epochs
-                )
-                announce(fabric, recipe, learner, train_set, val_set)
-                losses = Losses(fabric, train_set)
-                yield Training(session, train_set, val_set, learner, progress, checkpoint, log, crops, losses)
+            log = TrainingLog(
+                events, tracker, structures=structures, steps_per_epoch=steps_per_epoch, num_epochs=config.epochs
+            )
+            announce(fabric, network, recipe, train_set, val_set)
+            losses = Losses(fabric, train_set)
+            yield Training(session, train_set, val_set, learner, progress, checkpoint, log, crops, losses)
 
 
 def start_or_resume(checkpoint: Checkpoint, learner: Learner) -> tuple[Progress, bool]:
@@ -340,18 +339,3 @@ def publish(files: TrainFiles, recipe: Recipe, progress: Progress, checkpoint: C
     with replacing(files.events) as temporary:
         shutil.copyfile(checkpoint.folder / EVENTS, temporary)
     logger.info("the best model is that of epoch %d, validation MSE %.4f", progress.best_epoch, progress.best_mse)
-
-
-def announce(fabric: Fabric, recipe: Recipe, learner: Learner, train_set: Dataset, val_set: Dataset) -> None:
-    """Log what is trained, on what, and where."""
-    places = gather(fabric, os.environ.get("SLURMD_NODENAME") or socket.gethostname())
-    processes = f" x {len(places)} ({', '.join(places)})" if len(places) > 1 else ""
-    num_parameters = sum(parameter.numel() for parameter in learner.network.parameters())
-    settings = ", ".join(f"{key} {value}" for key, value in recipe.model.model_dump(exclude={"method"}).items())
-    logger.info(
-        "%s (%s, %s parameters) for %d structures: %d training and %d validation samples, "
-        "%d epochs of %d steps, on %s in %s",
-        METHODS[recipe.model.method].title, settings, f"{num_parameters:,}", len(train_set.tasks),
-        len(train_set), len(val_set), recipe.train.epochs, math.ceil(len(train_set) / recipe.train.batch_size),
-        device_name() + processes, fabric._precision.precision,
-    )  # fmt: skip

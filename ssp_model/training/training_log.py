@@ -2,21 +2,30 @@
 
 import json
 import logging
+import math
 import os
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 
-from ssp_model.hardware import process_peak_memory_mb
+from ssp_model.data.dataset import Dataset
+from ssp_model.hardware import device_name, process_peak_memory_mb
 from ssp_model.log import duration
+from ssp_model.nn.method import Method
+from ssp_model.training.distributed import gather
 from ssp_model.training.losses import StepLosses
 from ssp_model.training.progress import Epoch, Progress, means
 from ssp_model.training.tracking import Tracker
+
+if TYPE_CHECKING:
+    from ssp_model.training.train import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +146,21 @@ def open_events(folder: Path, length: int, *, writes: bool) -> Iterator[EventLog
         yield events
     finally:
         events.close()
+
+
+def announce(fabric: Fabric, network: Method, recipe: "Recipe", train_set: Dataset, val_set: Dataset) -> None:
+    """Log what is trained, on what, and where."""
+    places = gather(fabric, os.environ.get("SLURMD_NODENAME") or socket.gethostname())
+    processes = f" x {len(places)} ({', '.join(places)})" if len(places) > 1 else ""
+    num_parameters = sum(parameter.numel() for parameter in network.parameters())
+    settings = ", ".join(f"{key} {value}" for key, value in recipe.model.model_dump(exclude={"method"}).items())
+    logger.info(
+        "%s (%s, %s parameters) for %d structures: %d training and %d validation samples, "
+        "%d epochs of %d steps, on %s in %s",
+        network.title, settings, f"{num_parameters:,}", len(train_set.tasks),
+        len(train_set), len(val_set), recipe.train.epochs, math.ceil(len(train_set) / recipe.train.batch_size),
+        device_name() + processes, fabric._precision.precision,
+    )  # fmt: skip
 
 
 def peak_memory_mb(device: torch.device) -> float:

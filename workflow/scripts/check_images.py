@@ -1,6 +1,6 @@
 """Stop where images of a structure can't be used, unless they are to be skipped."""
 
-from ssp_model.data.convert import check_left_out
+from ssp_model.data.left_out import check_left_out
 from ssp_model.log import log_to
 
 if __name__ == "__main__":

@@ -5,29 +5,17 @@ and describe its settings in `config/schema.py`. Nothing else names a method. CO
 """
 
 from importlib import import_module
-from typing import NamedTuple
 
-
-class Entry(NamedTuple):
-    """The class of a method in its file, and its name in RepMode's paper."""
-
-    class_name: str
-    title: str
-
-
-METHODS = {
-    "repmode": Entry("RepMode", "RepMode"),
-    "multi_head_last": Entry("MultiHeadLast", "Multi-Head (Las.)"),
-}
-"""By name of a method's file."""
+METHODS = {"repmode": "RepMode", "multi_head_last": "MultiHeadLast"}
+"""Class of each method, by the name of its file."""
 
 
 def method_class(name: str) -> type:
-    """Return the class of a method; only its own file is imported.
+    """Return the class of a method, and import its file only.
 
     Raises
     ------
     KeyError
-        There is no such method.
+        The method does not exist.
     """
-    return getattr(import_module(f"{__name__}.{name}"), METHODS[name].class_name)
+    return getattr(import_module(f"{__name__}.{name}"), METHODS[name])

@@ -54,6 +54,8 @@ class MultiHeadLast(Method):
         Size of the convolution kernels along each axis, in voxels.
     """
 
+    title = "Multi-Head (Las.)"
+
     def __init__(self, num_tasks: int, width: int = 32, kernel: int = 5) -> None:
         super().__init__(num_tasks)
         self.width = width

@@ -53,6 +53,8 @@ class RepMode(Method):
         Channels of the first level, doubled at each of the four levels below; 32 as published.
     """
 
+    title = "RepMode"
+
     def __init__(self, num_tasks: int, width: int = 32) -> None:
         super().__init__(num_tasks)
         self.width = width

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from ssp_model.data.convert import RawImages, check_left_out, convert_archive, image_jobs
+from ssp_model.data.convert import RawImages, convert_archive, image_jobs
+from ssp_model.data.left_out import check_left_out
 from ssp_model.data.preprocess import Resizing
 from ssp_model.errors import InputError
 from ssp_model.simulation.simulate import SimulationConfig, simulate_image, write_czi

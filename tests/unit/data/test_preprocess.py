@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from ssp_model.data import preprocess
-from ssp_model.data.preprocess import Resizing, factors_to_model, to_model_voxels
+from ssp_model.data.preprocess import Resizing, to_model_voxels
 from ssp_model.errors import InputError
 
 SCALE = (1, 0.37241, 0.37241)
@@ -92,17 +92,6 @@ def test_factors_follow_from_pixel_sizes():
     assert Resizing(scale=SCALE).factors(image_of(raw)) == SCALE
     with pytest.raises(InputError, match="^a.czi has no pixel size along Z, which .* needs; give .* instead\\.$"):
         Resizing(voxel_size_um=SIZE).factors(image_of(raw, (None, 0.1, 0.1)))
-
-
-def test_factors_to_a_model(caplog):
-    raw = np.zeros((1, 1, 1))
-    info = SimpleNamespace(voxel_size_um=SIZE, preprocess={"scale": SCALE})
-    assert factors_to_model(image_of(raw, (0.29, 0.145, 0.58)), info) == pytest.approx((1, 0.5, 2))
-    assert caplog.text == ""
-    assert factors_to_model(image_of(raw), info) == SCALE
-    assert "pixel sizes are not known" in caplog.text
-    with pytest.raises(InputError, match=r"^a.czi has no pixel sizes, .*\.$"):
-        factors_to_model(image_of(raw), SimpleNamespace(voxel_size_um=SIZE, preprocess={"scale": None}))
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float16])

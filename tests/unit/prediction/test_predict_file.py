@@ -1,5 +1,7 @@
 """Prediction in a microscope file."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from ssp_model.data.preprocess import to_model_voxels
 from ssp_model.errors import InputError
 from ssp_model.images.ome_tiff import read_ome_tiff, write_ome_tiff
 from ssp_model.images.reader import Image
-from ssp_model.prediction.predict_file import predict_file
+from ssp_model.prediction.predict_file import factors_to_model, predict_file
 from ssp_model.prediction.predictor import Predictor
 from tests.helpers import OVERLAPPING
 
@@ -50,3 +52,17 @@ def test_what_can_not_be_predicted(model, image, tmp_path, channel, structures, 
     with pytest.raises(InputError, match=message):
         predict_file(Predictor(model, OVERLAPPING), image, channel, structures, tmp_path / "out/prediction.ome.tif")
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_factors_to_a_model(caplog):
+    known, unknown = (
+        SimpleNamespace(name="a.czi", pixel_size_um=size) for size in ((0.29, 0.145, 0.58), (None, 0.1, 0.1))
+    )
+    info = SimpleNamespace(voxel_size_um=(0.29, 0.29, 0.29), preprocess={"scale": (1, 0.37, 0.37)})
+    assert factors_to_model(known, info) == pytest.approx((1, 0.5, 2))
+    assert caplog.text == ""
+    assert factors_to_model(unknown, info) == (1, 0.37, 0.37)
+    assert "pixel sizes are not known" in caplog.text
+    info.preprocess["scale"] = None
+    with pytest.raises(InputError, match=r"^a.czi has no pixel sizes, .*; save it with its pixel sizes\.$"):
+        factors_to_model(unknown, info)

@@ -20,6 +20,7 @@ from ssp_model.files import replacing
 from ssp_model.training import checkpoint as checkpoint_module
 from ssp_model.training import train as train_module
 from ssp_model.training import validation as validation_module
+from ssp_model.training.learner import Learner
 from ssp_model.training.stop import sole_user
 from ssp_model.training.train import TrainFiles
 from ssp_model.training.training_log import EventLog
@@ -146,6 +147,36 @@ def test_state_of_another_training_is_refused(datasets, tmp_path, config, monkey
     other_data = TrainFiles(**{**vars(files), "train": datasets["test"]})
     with pytest.raises(InputError, match=r"differs: data\.train was '\w+', is '\w+'"):
         train(other_data, config)
+
+
+def test_stopped_in_the_only_step_of_an_epoch(datasets, tmp_path, config, monkeypatch):
+    files = train_files(datasets, tmp_path / "run")
+    one_step = config.model_copy(update={"batch_size": 8})
+    real_step = Learner.step
+
+    def step_and_stop(learner, batch):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real_step(learner, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", step_and_stop)
+        with pytest.raises(SystemExit):
+            train(files, one_step)
+    train(files, one_step)
+    whole = train_files(datasets, tmp_path / "whole")
+    train(whole, one_step)
+    assert_same_result(files, whole)
+
+
+def test_damaged_and_later_checkpoints_are_refused(datasets, tmp_path, config):
+    files = train_files(datasets, tmp_path / "run")
+    files.checkpoint.mkdir(parents=True)
+    torch.save({"format": 9}, files.checkpoint / "checkpoint.pt")
+    with pytest.raises(InputError, match=r"checkpoint\.pt has the format 9, but this version of ssp_model reads 2"):
+        train(files, config)
+    (files.checkpoint / "checkpoint.pt").write_bytes(b"half of it")
+    with pytest.raises(InputError, match=r"checkpoint\.pt is damaged \(.*; delete .* to start anew"):
+        train(files, config)
 
 
 def test_unfinished_training_of_the_first_version_is_refused(datasets, tmp_path, config):

@@ -1,0 +1,45 @@
+"""Images that can't be used: what a user is told of them. It changes no result."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from ssp_model.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def check_left_out(left_out: str | Path, structure: str, on_bad_image: str) -> None:
+    """Say which images can't be used.
+
+    Parameters
+    ----------
+    left_out : path
+        CSV file, as `convert_archive` writes it.
+    structure : str
+    on_bad_image : str
+        `stop` or `skip`.
+
+    Raises
+    ------
+    InputError
+        There are such images and `on_bad_image` is `stop`; all are named.
+    """
+    table = pd.read_csv(left_out)
+    if table.empty:
+        return
+    text = problem_text(table, structure)
+    if on_bad_image == "stop":
+        raise InputError(
+            f"{text}\nMend them or take them off the lists, or set preprocess.on_bad_image to skip to leave them out."
+        )
+    logger.warning("left out: %s", text)
+
+
+def problem_text(table: pd.DataFrame, structure: str) -> str:
+    """Return a text that lists the images of a structure that can't be used, each with its reason."""
+    count = table.path_czi.nunique()
+    images = "1 image" if count == 1 else f"{count} images"
+    # a reason names its image, and may be that of several tasks
+    return "\n  ".join([f"{images} of {structure} can't be used:", *table.reason.unique()])
