@@ -27,7 +27,9 @@ def parse_section(kind: type[SectionT], values: dict[str, Any]) -> SectionT:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = dict.fromkeys(_sentence(problem) for problem in error.errors())
+        # a wrong entry also counts as no entry: pydantic then calls the list too short, though it is not
+        real = (problem for problem in error.errors() if problem["type"] != "too_short" or not problem["input"])
+        problems = dict.fromkeys(_sentence(problem) for problem in real)
         raise InputError("The configuration is wrong: " + "; ".join(problems) + ".") from None
 
 
@@ -71,12 +73,13 @@ def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _sentence(problem: Any) -> str:
     """Turn a problem that pydantic found into a sentence."""
-    keys, section = _locate(problem["loc"])
+    keys, section, inner = _locate(problem["loc"])
     key = ".".join(keys) or "the configuration"
+    found = problem["input"]
     match problem["type"]:
         case "extra_forbidden" if key in MOVED_TO_RESOURCES:
             return f"{key} is now a resource of the rule train_model, {MOVED_TO_RESOURCES[key]} (see docs/training.md)"
-        case "extra_forbidden":
+        case "extra_forbidden" | "invalid_key":
             return f"{key} is not a key (known here: {', '.join(section.model_fields) if section else ''})"
         case "missing":
             return f"{key} is missing"
@@ -85,13 +88,22 @@ def _sentence(problem: Any) -> str:
         case "union_tag_not_found":
             return f"{key}.method is missing"
         case "union_tag_invalid":
-            return f"{key}.method is {problem['ctx']['tag']!r} but should be one of {problem['ctx']['expected_tags']}"
-    wanted = problem["msg"].removeprefix("Input ").replace("Input", "it")
-    return f"{key} is {problem['input']!r} but {wanted}"
+            return f"{key}.method is {found['method']!r} but should be one of {problem['ctx']['expected_tags']}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            first = f" ({', '.join(list(inner[0].model_fields)[:2])}, ...)" if inner else ""
+            return f"{key} is {found!r} but should hold keys{first}"
+        case "tuple_type":
+            return f"{key} is {found!r} but should be a list"
+        case "too_short":
+            return f"{key} is {found!r} but should have at least one entry"
+        case "too_long":
+            return f"{key} is {found!r} but should have at most {problem['ctx']['max_length']} entries"
+    wanted = problem["msg"].removeprefix("Input ").removeprefix("String ").replace("Input", "it")
+    return f"{key} is {found!r} but {wanted}"
 
 
-def _locate(place: tuple[int | str, ...]) -> tuple[list[str], type[Section] | None]:
-    """Return the keys that lead to a place, and the section that holds the last key."""
+def _locate(place: tuple[int | str, ...]) -> tuple[list[str], type[Section] | None, list[type[Section]]]:
+    """Return the keys that lead to a place, the section that holds the last key, and the sections it may hold."""
     keys: list[str] = []
     section: type[Section] | None = Config
     inner: list[type[Section]] = [Config]
@@ -102,4 +114,4 @@ def _locate(place: tuple[int | str, ...]) -> tuple[list[str], type[Section] | No
         section = inner[0] if inner else None
         keys.append(str(part))
         inner = sections_of(section.model_fields[str(part)]) if section and part in section.model_fields else []
-    return keys, section
+    return keys, section, inner

@@ -100,10 +100,19 @@ def evaluate_model(
         Folder to write tables and images to.
     experiment : str
         Name of the experiment. The seed is the model's, 0 if its file does not tell.
+
+    Raises
+    ------
+    InputError
+        The model file says a seed that can't be one, or as for `evaluate_structure`.
     """
     folder = Path(folder)
     seed = predictor.info.training.get("seed", 0)
-    assert isinstance(seed, int)
+    if type(seed) is not int or seed < 0:
+        raise InputError(
+            f"The model file is damaged: its training.seed is {seed!r} but should be a whole number from 0; copy or "
+            "train the model again."
+        )
     with Dataset(test_set) as dataset:
         structures = dataset.tasks
     parts = {structure: folder / "structures" / f"{structure}.csv" for structure in structures}

@@ -5,15 +5,18 @@ The safetensors format holds only numbers and text, so opening a model of a stra
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import ssp_model
+from ssp_model.config.schema import ZYX, PatchSize, parse_model
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
 from ssp_model.nn.method import Method
@@ -49,11 +52,13 @@ class ModelInfo:
         Experiment, seed, best epoch, and the validation MSE of this epoch.
     """
 
-    structures: tuple[str, ...]
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
+
+    structures: Annotated[tuple[str, ...], Field(min_length=1)]
     method: str
     settings: dict[str, Any]
-    patch: tuple[int, int, int]
-    voxel_size_um: tuple[float, float, float] | None
+    patch: tuple[PatchSize, PatchSize, PatchSize]
+    voxel_size_um: ZYX | None
     preprocess: dict[str, Any]
     config: dict[str, Any]
     training: dict[str, Any]
@@ -127,23 +132,76 @@ def read_info(path: str | Path) -> ModelInfo:
             )
         found = "no format entry" if written is None else f"the format {written!r}"
         raise InputError(f"{path} is not an ssp_model model file ({found} in its metadata); give one of this project.")
+    values: Any = None
     try:
-        values = json.loads(metadata["info"])
-        if written == FIRST_FORMAT:
+        values = json.loads(metadata.get("info", "null"))
+        if written == FIRST_FORMAT and "width" in values:
             values |= {"method": "repmode", "settings": {"width": values.pop("width")}}
-        for key in ("structures", "patch", "voxel_size_um"):
-            values[key] = None if values[key] is None else tuple(values[key])
-        info = ModelInfo(**values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} is a damaged model file ({error!r} in its metadata); copy or train it again."
-        ) from None
-    if info.method not in METHODS:
-        raise InputError(
-            f"{path} is of the method {info.method!r}, which this version does not know (it knows "
-            f"{', '.join(METHODS)}); install the version that wrote it, {info.version}."
-        )
+        info = TypeAdapter(ModelInfo).validate_json(json.dumps(values))
+        _check_method(info)
+    except ValidationError as error:
+        raise _unusable(path, values, _reason(error, values)) from None
+    except InputError as error:
+        raise _unusable(path, values, str(error)) from None
+    except (TypeError, ValueError):
+        raise _unusable(path, values, "its metadata can't be read") from None
     return info
+
+
+def _check_method(info: ModelInfo) -> None:
+    """Check that this version has the method, and that the settings are the method's own.
+
+    Raises
+    ------
+    InputError
+        They are not. The text is only the reason.
+    """
+    if info.method not in METHODS:
+        raise InputError(f"its method is {info.method!r}, known here are {', '.join(METHODS)}")
+    try:
+        known = parse_model({**info.settings, "method": info.method}).model_dump()
+    except ValidationError as error:
+        # the place is the method, then the setting
+        key = str(error.errors()[0]["loc"][1])
+        if error.errors()[0]["type"] == "extra_forbidden":
+            raise InputError(f"{info.method} has no setting {key!r} here") from None
+        raise InputError(_entry(info.settings, key, "settings.")) from None
+    for key, value in info.settings.items():
+        # a config may say "1" for 1, but the network takes the value as it is
+        if type(known[key]) is not type(value):
+            raise InputError(_entry(info.settings, key, "settings."))
+
+
+def _reason(error: ValidationError, values: Any) -> str:
+    """Return what is wrong with the entries of a model file."""
+    problem = error.errors()[0]
+    if not isinstance(values, dict) or not problem["loc"]:
+        return "its metadata has no entries"
+    key = str(problem["loc"][0])
+    if problem["type"] == "unexpected_keyword_argument":
+        return f"its entry {key!r} is not known here"
+    return _entry(values, key)
+
+
+def _entry(values: dict[str, Any], key: str, section: str = "") -> str:
+    return f"its entry {section + key!r} is {repr(values[key]) if key in values else 'missing'}"
+
+
+def _unusable(path: str | Path, values: Any, reason: str) -> InputError:
+    """Return the error of a model file that can't be used: a later version wrote it, or it is damaged."""
+    version = values.get("version") if isinstance(values, dict) else None
+    if _numbers(version) > _numbers(ssp_model.__version__):
+        return InputError(
+            f"{path} was written by a later version of ssp_model, {version} (here is {ssp_model.__version__}, and "
+            f"{reason}); install that version to use it."
+        )
+    return InputError(f"{path} is a damaged model file ({reason}); copy or train it again.")
+
+
+def _numbers(version: Any) -> tuple[int, ...]:
+    """Return the numbers of a version such as `0.10.1`; no numbers if it is not a version."""
+    release = re.match(r"\d{1,9}(\.\d{1,9})*", version) if isinstance(version, str) else None
+    return tuple(int(number) for number in release[0].split(".")) if release else ()
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Method, ModelInfo]:
@@ -162,7 +220,5 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Me
         network.load_state_dict(state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path} is damaged: its weights are not those of {info.method} ({reason}); copy or train it again."
-        ) from None
+        raise _unusable(path, vars(info), f"its weights are not those of {info.method}: {reason}") from None
     return network.to(device).eval(), info

@@ -66,9 +66,31 @@ def test_published_job(config_values):
         ("structures", ["../tom20"], r"structures\.0 is '\.\./tom20'"),
         ("structures", ["signal"], "no structure can be called signal"),
         ("train.learning_rate", float("inf"), "train.learning_rate is inf but should be a finite number"),
-        ("seeds", [], "seeds is "),
+        ("seeds", 0, r"seeds is 0 but should be a list\.$"),
+        ("seeds", [], r"seeds is \[\] but should have at least one entry\.$"),
+        ("seeds", ["x"], r"wrong: seeds\.0 is 'x' but should be a valid integer[^;]*$"),
         ("seeds", [1, 1], "seeds must all differ"),
         ("predict.overlap", 1.0, "predict.overlap is 1.0 but should be less than 1"),
+        ("predict.flips", "q", "predict.flips is 'q' but should match pattern"),
+        ("model", None, r"model is None but should hold keys \(method, width, \.\.\.\)\.$"),
+        ("model", [], r"model is \[\] but should hold keys \(method, width, \.\.\.\)\.$"),
+        ("model", "repmode", r"model is 'repmode' but should hold keys \(method, width, \.\.\.\)\.$"),
+        ("model", {}, r"wrong: model\.method is missing\.$"),
+        ("model", {"method": None}, r"model\.method is None but should be one of 'repmode', 'multi_head_last'\.$"),
+        ("model", {"method": "x"}, r"model\.method is 'x' but should be one of 'repmode', 'multi_head_last'\.$"),
+        (
+            "model",
+            {"method": "repmode", "width": 1, "kernel": 3},
+            r"model\.kernel is not a key \(known here: method, width\)\.$",
+        ),
+        ("train", None, r"train is None but should hold keys \(patch, epochs, \.\.\.\)\.$"),
+        ("dna", 3, r"dna is 3 but should hold keys \(name, quota, \.\.\.\)\.$"),
+        ("collection.sha256", [], r"collection\.sha256 is \[\] but should hold keys\.$"),
+        ("train.patch", 16, r"train\.patch is 16 but should be a list\.$"),
+        ("train.patch", [16] * 4, r"train\.patch is \[16, 16, 16, 16\] but should have at most 3 entries\.$"),
+        ("train.devices", 1, "train.devices is now a resource of the rule train_model, tasks_per_node"),
+        ("train.nodes", 1, "train.nodes is now a resource of the rule train_model, nodes"),
+        ("train.cache", "disk", "train.cache is now a resource of the rule train_model, cache"),
     ],
 )
 def test_wrong_values_are_named(config_values, path, value, sentence):
@@ -79,6 +101,11 @@ def test_wrong_values_are_named(config_values, path, value, sentence):
     section[key] = value
     with pytest.raises(InputError, match=sentence):
         parse_config(config_values)
+
+
+def test_a_key_that_is_a_number(config_values):
+    with pytest.raises(InputError, match=r"wrong: 1 is not a key \(known here: experiment"):
+        parse_config(config_values | {1: 2})
 
 
 def test_missing_key_and_all_problems_at_once(config_values):

@@ -68,6 +68,13 @@ def test_a_model_that_does_not_tell_its_seed(predictor, datasets, tmp_path):
     assert pd.read_csv(tmp_path / "out/overall.csv").seed.tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("seed", ["3", None, True, -1, 1.5])
+def test_a_model_with_a_seed_that_cannot_be_one(predictor, tmp_path, seed):
+    predictor.info.training["seed"] = seed
+    with pytest.raises(InputError, match=f"its training.seed is {seed!r} but should be a whole number from 0"):
+        evaluate_model(predictor, "none.h5", tmp_path, experiment="compared", save_images="pictured")
+
+
 def test_another_voxel_size_or_unknown_structures_are_refused(predictor, datasets, tmp_path):
     places = {"per_image": tmp_path / "zo1.csv", "images": tmp_path / "images"}
 
