@@ -1,5 +1,6 @@
 """The page that compares experiments and seeds."""
 
+import logging
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -13,13 +14,17 @@ from ssp_model.figures.style import save
 from ssp_model.files import write_table
 from ssp_model.log import duration
 from ssp_model.report.html import Table, write_page
-from ssp_model.report.runs import read_runs, score_table
+from ssp_model.report.runs import names_its_run, read_runs, score_table
+
+logger = logging.getLogger(__name__)
 
 
 def compare_page(
     overall: Sequence[str | Path], histories: Sequence[str | Path], csv: str | Path, page: str | Path
 ) -> None:
     """Write the page that compares experiments and seeds.
+
+    Tables of version 0.1.0 don't say their run. They are left out, and the page and the log name them.
 
     Parameters
     ----------
@@ -31,9 +36,19 @@ def compare_page(
         CSV file to write, one row a run.
     page : path
         HTML file to write. Its figure goes to a folder beside it, with the same name.
+
+    Raises
+    ------
+    InputError
+        No table of scores says its run.
     """
     figure = Path(page).with_suffix("") / "runs.png"
-    runs = list_runs(read_runs(overall), read_runs(histories))
+    left_out = [path for path in (*overall, *histories) if not names_its_run(path)]
+    for path in left_out:
+        logger.warning("%s is left out: an older version has written it, without the experiment and the seed", path)
+    scores = [path for path in overall if path not in left_out]
+    # without any, the error says what to do
+    runs = list_runs(read_runs(scores or overall), read_runs([path for path in histories if path not in left_out]))
     write_table(runs, csv)
     save(plot_runs(runs), figure)
     write_page(
@@ -42,6 +57,7 @@ def compare_page(
         runs=runs_table(runs),
         r2=figure.with_suffix(".svg"),
         differences=differences(runs),
+        left_out=left_out,
     )
 
 

@@ -7,8 +7,13 @@ import pandas as pd
 
 from ssp_model.errors import InputError
 from ssp_model.evaluation.metrics import METRICS, label
-from ssp_model.evaluation.scores import with_interval
+from ssp_model.evaluation.scores import Run, with_interval
 from ssp_model.report.html import Table
+
+
+def names_its_run(path: str | Path) -> bool:
+    """Whether a table has the columns `experiment` and `seed`. The tables of version 0.1.0 don't have them."""
+    return set(Run._fields) <= set(pd.read_csv(path, nrows=0))
 
 
 def read_runs(paths: Sequence[str | Path]) -> pd.DataFrame:
@@ -29,16 +34,15 @@ def read_runs(paths: Sequence[str | Path]) -> pd.DataFrame:
     InputError
         A file has no such columns.
     """
-    tables = [pd.DataFrame({"experiment": [], "seed": []})]
+    tables = [pd.DataFrame({column: [] for column in Run._fields})]
     for path in paths:
-        # an experiment may be called 007
-        table = pd.read_csv(path, dtype={"experiment": str})
-        if not {"experiment", "seed"} <= set(table):
+        if not names_its_run(path):
             raise InputError(
                 f"{path} has no columns experiment and seed, so an older version has written it; delete it and run "
                 "the workflow again."
             )
-        tables.append(table)
+        # an experiment may be called 007
+        tables.append(pd.read_csv(path, dtype={"experiment": str}))
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 

@@ -1,6 +1,8 @@
 """Plans of the workflow, without running it."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ssp_model.nn.methods import METHODS
 from tests.helpers import PROJECT
 
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
@@ -127,3 +130,46 @@ def test_wrong_config_is_a_plain_sentence_before_anything_runs(tmp_path, config,
     assert sentence in said
     assert "Traceback" not in said
     assert not (tmp_path / "results").exists()
+
+
+@pytest.fixture(scope="module")
+def spied(tmp_path_factory):
+    """A copy of the project that notes, for each rule, the modules whose code the rule counts."""
+    copy = tmp_path_factory.mktemp("project")
+    for name in ("rules", "ssp_model", "workflow"):
+        shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "config.yaml", copy)
+    with (copy / "ssp_model/provenance.py").open("a") as file:
+        file.write("\n\ndef source_digest(*modules):\n    return modules\n")
+    noting = """
+import json
+counted = {rule.name: rule.params.code for rule in workflow.rules if "code" in rule.params.keys()}
+Path("counted.json").write_text(json.dumps(counted))
+"""
+    (copy / "Snakefile").write_text((PROJECT / "Snakefile").read_text() + noting)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "methods_evaluated"),
+    [({}, ["multi_head_last"]), ({"model": "a.safetensors", "test_set": "a.h5"}, list(METHODS))],
+)
+def test_rules_count_the_code_of_their_method(spied, tmp_path, evaluate, methods_evaluated):
+    """The network's own method; any method where the evaluated model is from elsewhere."""
+    config = {"model": {"method": "multi_head_last"}, "evaluate": evaluate}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    # a list of the rules needs no plan
+    command = [SNAKEMAKE, "--snakefile", spied / "Snakefile", "--configfile", tmp_path / "mine.yaml", "--list"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    counted = json.loads((tmp_path / "counted.json").read_text())
+    methods = {
+        rule: [name.removeprefix("nn.methods.") for name in names if name.startswith("nn.methods.")]
+        for rule, names in counted.items()
+    }
+    assert {rule: names for rule, names in methods.items() if names} == {
+        "train_model": ["multi_head_last"],
+        "training_page": ["multi_head_last"],
+        "evaluate_structure": methods_evaluated,
+        "predict_composite": methods_evaluated,
+    }

@@ -7,7 +7,14 @@ import pytest
 from tests.helpers import PROJECT
 
 PACKAGE = PROJECT / "ssp_model"
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+
+
+def has_code(path) -> bool:
+    """Whether a file holds more than its docstring."""
+    return path.name != "__init__.py" or len(ast.parse(path.read_text()).body) > 1
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if has_code(path))
 GROUND = {"errors", "files", "log", "hardware", "provenance"}
 MAY_IMPORT = {
     "config": set(),
@@ -30,9 +37,10 @@ MAY_IMPORT = {
 def imports(path) -> set[str]:
     """Modules of the package that a module imports, wherever it does."""
     return {
-        node.module.removeprefix("ssp_model.")
+        (alias.name if node.module == "ssp_model" else node.module).removeprefix("ssp_model.")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("ssp_model.")
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("ssp_model.")
+        for alias in node.names
     }
 
 
@@ -40,7 +48,7 @@ def imported_upwards(path) -> list[str]:
     wing = path.relative_to(PACKAGE).with_suffix("").parts[0]
     if wing == "cli":
         return []
-    if wing in GROUND:
+    if wing in {*GROUND, "__init__"}:
         return sorted(imports(path) - GROUND)
     allowed = {wing} | MAY_IMPORT[wing] | (set() if wing == "nn" else GROUND)
     return sorted(name for name in imports(path) if not any(f"{name}.".startswith(f"{other}.") for other in allowed))
@@ -49,6 +57,26 @@ def imported_upwards(path) -> list[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_downwards(path):
     assert imported_upwards(path) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "module"),
+    [
+        ("from ssp_model import training", "training"),
+        ("from ssp_model.nn import method", "nn"),
+        ("from ssp_model.nn.method import Method", "nn.method"),
+        ("def f():\n    from ssp_model import training as t", "training"),
+    ],
+)
+def test_imports_of_the_package_are_seen(tmp_path, line, module):
+    (tmp_path / "module.py").write_text(f"from . import here\nfrom torch import nn\n{line}\n")
+    assert imports(tmp_path / "module.py") == {module}
+
+
+def test_files_of_packages_are_checked_if_they_hold_code():
+    names = {str(path.relative_to(PACKAGE)) for path in MODULES}
+    assert "nn/methods/__init__.py" in names
+    assert "nn/__init__.py" not in names
 
 
 @pytest.mark.parametrize("wing", sorted(MAY_IMPORT))

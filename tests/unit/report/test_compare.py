@@ -5,6 +5,7 @@ import re
 import pandas as pd
 import pytest
 
+from ssp_model.errors import InputError
 from ssp_model.report.compare import compare_page, differences
 
 
@@ -69,3 +70,43 @@ def test_an_epoch_of_unknown_time_makes_the_time_unknown(tmp_path, write_scores)
     runs = pd.read_csv(tmp_path / "compare.csv")
     assert runs.training_s.isna().all()
     assert runs.training_mib.tolist() == [2]
+
+
+def drop_run(path):
+    """Make a table one of version 0.1.0."""
+    pd.read_csv(path).drop(columns=["experiment", "seed"]).to_csv(path, index=False)
+    return path
+
+
+def test_runs_of_an_older_version_are_left_out_and_named(tmp_path, write_scores, caplog):
+    old, new = (write_scores(tmp_path / name, ["dna"], 0.5, name, 0)[2] for name in ("old", "new"))
+    histories = [path.with_name("history.csv") for path in (old, new)]
+    for name, path in zip(("old", "new"), histories, strict=True):
+        history = {"experiment": [name], "seed": 0, "seconds": 60.0, "peak_memory_mb": 1}
+        pd.DataFrame(history).to_csv(path, index=False)
+    left_out = [str(drop_run(path)) for path in (old, histories[0])]
+
+    compare_page([old, new], histories, tmp_path / "compare.csv", tmp_path / "compare.html")
+
+    runs = pd.read_csv(tmp_path / "compare.csv")
+    assert runs[["experiment", "training_s"]].values.tolist() == [["new", 60]]
+    assert re.findall(r"<code>(\S+\.csv)</code>", (tmp_path / "compare.html").read_text()) == left_out
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [warning.split()[0] for warning in warnings] == left_out
+
+
+def test_a_run_whose_history_alone_is_older_stays(tmp_path, write_scores):
+    scores, history = write_scores(tmp_path, ["dna"], 0.5)[2], tmp_path / "history.csv"
+    history.write_text("epoch,seconds,peak_memory_mb\n1,60,1\n")
+    compare_page([scores], [history], tmp_path / "compare.csv", tmp_path / "compare.html")
+    assert pd.read_csv(tmp_path / "compare.csv").training_s.isna().tolist() == [True]
+
+
+def test_without_any_run_that_is_known_there_is_no_page(tmp_path, write_scores):
+    path = drop_run(write_scores(tmp_path, ["dna"], 0.5)[2])
+    with pytest.raises(InputError, match="has no columns experiment and seed"):
+        compare_page([path], [], tmp_path / "compare.csv", tmp_path / "compare.html")
+
+
+def test_nothing_is_said_of_runs_left_out_if_there_are_none(compared):
+    assert "left out" not in (compared / "compare.html").read_text()
