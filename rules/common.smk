@@ -3,9 +3,11 @@
 import re
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import apply_wildcards
 
 PROJECT = Path(workflow.basedir)
 # the package lies beside the Snakefile: found so to plan a run, and by jobs in environments of their own
@@ -153,6 +155,13 @@ def left_out_lists(wildcards):
     """Images that turned out unusable; only when they are skipped must the splits wait for the conversion."""
     names = STRUCTURES if wildcards.get("structure", DNA) == DNA else [wildcards.structure]
     return expand("results/volumes/{s}.left_out.csv", s=names) if CONFIG.preprocess.on_bad_image == "skip" else []
+
+
+def benchmarks_of_rules(wildcards):
+    """For each rule a pattern of the benchmark files of this experiment, in the order of the pipeline."""
+    # patterns, not files: which files are there must not decide whether the page is up to date
+    values = defaultdict(lambda: "*", experiment=CONFIG.experiment)
+    return {rule.name: apply_wildcards(rule.benchmark, values) for rule in workflow.rules if rule.benchmark}
 
 
 def say(text):

@@ -1,17 +1,6 @@
 """Pages of the report."""
 
-from collections import defaultdict
-
-from snakemake.io import apply_wildcards
-
 # each run has a folder of pages; their figures lie beside them as PNG and SVG
-
-
-def benchmarks_of_rules(wildcards):
-    """For each rule a pattern of the benchmark files of this experiment, in the order of the pipeline."""
-    # patterns, not files: which files are there must not decide whether the page is up to date
-    values = defaultdict(lambda: "*", experiment=CONFIG.experiment)
-    return {rule.name: apply_wildcards(rule.benchmark, values) for rule in workflow.rules if rule.benchmark}
 
 
 rule overview_page:
