@@ -94,21 +94,3 @@ def test_unusable_images_leave_all_others_where_they_were(tmp_path):
     assert after["dna"]["train"] == before["dna"]["train"]
     assert after["dna"]["test"][:3] == before["dna"]["test"][1:]
     assert len(after["dna"]["test"]) == 4
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "not an image list"),
-        ("path_czi,channel_signal\n", "no column channel_target"),
-        ("path_czi,channel_signal,channel_target\n", "lists no image"),
-        ("path_czi,channel_signal,channel_target\na,1,2\na,1,2\n", "lists a twice"),
-        ("path_czi,channel_signal,channel_target\na,1,x\n", "channel_target 'x' for a"),
-        ("path_czi,channel_signal,channel_target\na,-1,2\n", "channel_signal .*-1.* for a"),
-    ],
-)
-def test_wrong_lists(tmp_path, text, message):
-    path = tmp_path / "tom20.csv"
-    path.write_text(text)
-    with pytest.raises(InputError, match=message):
-        read_list(path)
