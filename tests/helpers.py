@@ -12,6 +12,8 @@ import yaml
 from ssp_model.config.schema import ModelConfig, PredictConfig, RepModeConfig, TrackingConfig, TrainConfig
 from ssp_model.data.integrate import integrate
 from ssp_model.data.splits import SPLITS
+from ssp_model.images.description import UNKNOWN, PixelSize, SceneInfo, Sizes
+from ssp_model.images.reader import Image, ImageFile
 from ssp_model.training.distributed import Placement
 from ssp_model.training.train import Recipe, TrainFiles, train_model
 
@@ -48,6 +50,35 @@ def make_datasets(
     files = {split: folder / f"{split}.h5" for split in SPLITS}
     integrate(splits, volumes, files, {"preprocess": {"scale": [1, 1, 1]}})
     return files
+
+
+class StoredFormat:
+    """A microscope file of one image that is in memory, (channel, Z, Y, X)."""
+
+    name = "memory"
+
+    def __init__(self, voxels: np.ndarray, pixel_size_um: Sizes = UNKNOWN, recorded: np.ndarray | None = None) -> None:
+        names = tuple(f"channel {i}" for i in range(len(voxels)))
+        sizes = PixelSize(pixel_size_um, "test")
+        self.scenes = [SceneInfo("", 1, names, voxels.shape[1:], voxels.dtype, sizes)]
+        self._voxels, self._recorded = voxels, recorded
+
+    def plane(self, scene: int, time: int, channel: int, z: int) -> np.ndarray:
+        return self._voxels[channel, z]
+
+    def missing(self, scene: int, time: int, channel: int) -> list[int]:
+        return []
+
+    def covered(self, scene: int, time: int, channel: int) -> np.ndarray | None:
+        return self._recorded
+
+    def close(self) -> None:
+        pass
+
+
+def image_of(raw: np.ndarray, pixel_size_um: Sizes = UNKNOWN, recorded: np.ndarray | None = None) -> Image:
+    """An image `a.czi` of one channel, (Z, Y, X), that is in memory."""
+    return ImageFile(Path("a.czi"), "a.czi", StoredFormat(raw[None], pixel_size_um, recorded)).image()
 
 
 def train_files(datasets: dict[str, Path], folder: Path) -> TrainFiles:

@@ -27,7 +27,7 @@ from ssp_model.data.preprocess import Resizing, to_model_voxels
 from ssp_model.data.volumes import SIGNAL, ConvertedImage, ImageJob, new_volumes
 from ssp_model.errors import InputError
 from ssp_model.files import sha256_of, write_table
-from ssp_model.images.reader import Image
+from ssp_model.images.reader import Image, open_file
 from ssp_model.log import progress
 
 logger = logging.getLogger(__name__)
@@ -208,23 +208,27 @@ def convert_image(path: Path, job: ImageJob, resizing: Resizing) -> ConvertedIma
     """Decode, standardise and resize the channels of one raw image, then delete it."""
     result = ConvertedImage(job, source_bytes=path.stat().st_size, source_sha256=sha256_of(path))
     try:
-        image = Image(path, name=job.path_czi)
-        factors = resizing.factors(image)
-        result.pixel_size_um = tuple(size or np.nan for size in image.pixel_size_um)
-        result.voxel_size_um = tuple(size / f for size, f in zip(result.pixel_size_um, factors, strict=True))
-        for role, channel in job.channels.items():
-            try:
-                voxels, removed = to_model_voxels(image, channel, factors)
-            except InputError as error:
-                result.problems[role] = str(error)
-            else:
-                names = channel, image.channel_names[channel]
-                result.volumes[role] = Volume(voxels, *names, removed.mean, removed.std)
+        with open_file(path, job.path_czi) as file:
+            _convert_channels(file.image(), resizing, result)
     except InputError as error:
         result.problems = dict.fromkeys(job.channels, str(error))
     finally:
         path.unlink()
     return _without_useless(result)
+
+
+def _convert_channels(image: Image, resizing: Resizing, result: ConvertedImage) -> None:
+    factors = resizing.factors(image)
+    result.pixel_size_um = tuple(size or np.nan for size in image.pixel_size_um)
+    result.voxel_size_um = tuple(size / f for size, f in zip(result.pixel_size_um, factors, strict=True))
+    for role, channel in result.job.channels.items():
+        try:
+            voxels, removed = to_model_voxels(image, channel, factors)
+        except InputError as error:
+            result.problems[role] = str(error)
+        else:
+            names = channel, image.channel_names[channel]
+            result.volumes[role] = Volume(voxels, *names, removed.mean, removed.std)
 
 
 def _without_useless(image: ConvertedImage) -> ConvertedImage:

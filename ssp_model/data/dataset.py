@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -25,21 +25,12 @@ import pandas as pd
 import ssp_model
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
+from ssp_model.images.description import Voxels
 
 logger = logging.getLogger(__name__)
 
 SAME_VOXEL_SIZE = 0.02
 """Voxel sizes that differ by less than this share are the same: below what the network notices."""
-
-
-class Voxels(Protocol):
-    """An array, or a dataset of an HDF5 file: (Z, Y, X)."""
-
-    shape: tuple[int, ...]
-
-    def __getitem__(self, key: Any) -> np.ndarray: ...
-
-    def __setitem__(self, key: Any, value: np.ndarray) -> None: ...
 
 
 @dataclass(frozen=True)

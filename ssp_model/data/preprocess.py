@@ -5,29 +5,32 @@ identity matrix gives a matrix for each axis that does the same by a matrix prod
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 from scipy import ndimage
 
 from ssp_model.config.schema import ZYX
-from ssp_model.data.dataset import Voxels
 from ssp_model.errors import InputError
-from ssp_model.images.reader import Image
-
-if TYPE_CHECKING:
-    pass
+from ssp_model.images.description import Voxels
+from ssp_model.images.reader import Image, Place, in_memory
 
 logger = logging.getLogger(__name__)
 
 STRIP = 2**24
 """Voxels of a file that are resized along Z at once."""
 
-Place = Callable[[str, tuple[int, int, int]], Voxels]
-"""Makes the place for a volume of some name and shape, float32: an array, or a dataset of a file."""
+MOST_OF_MEMORY = 4
+"""A resized volume may be this many times as large as the machine's memory: it may lie in a file."""
+
+OUTLIER = 0.05
+"""Share of a channel's variance from which on a single voxel is told of, in an image of many voxels."""
+
+MANY_VOXELS = 10_000
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,62 @@ class Resizing:
         Raises
         ------
         InputError
-            They follow from pixel sizes, and the image has none for an axis.
+            They follow from pixel sizes and the image has none for an axis, or the resized volume would be far too
+            large or would have no voxel.
         """
         if self.scale is not None:
-            return self.scale
-        assert self.voxel_size_um is not None
-        unknown = [axis for axis, size in zip("ZYX", image.pixel_size_um, strict=True) if not size]
-        if unknown:
-            raise InputError(
-                f"{image.name} has no pixel size along {', '.join(unknown)}, which preprocess.voxel_size_um needs; "
-                "give preprocess.scale instead."
+            factors = self.scale
+        else:
+            assert self.voxel_size_um is not None
+            refuse_unknown_sizes(image)
+            z, y, x = (
+                size / wanted for size, wanted in zip(image.pixel_size_um, self.voxel_size_um, strict=True) if size
             )
-        z, y, x = (size / wanted for size, wanted in zip(image.pixel_size_um, self.voxel_size_um, strict=True) if size)
-        return z, y, x
+            factors = z, y, x
+        check_resized(image, factors)
+        return factors
+
+
+def refuse_unknown_sizes(image: Image) -> None:
+    """Refuse an image that has no pixel size along an axis, or one that no microscope has."""
+    unknown = [axis for axis, size in zip("ZYX", image.pixel_size_um, strict=True) if not size]
+    if unknown:
+        doubts = image.info.pixel_size.doubts
+        found = f" (its {image.info.pixel_size.source} say {', '.join(doubts)})" if doubts else ""
+        raise InputError(
+            f"{image.name} has no usable pixel size along {', '.join(unknown)}{found}, which is needed to bring it to "
+            "the model's voxel size; give its voxel size, or save it with its pixel sizes."
+        )
+
+
+def resized_shape(shape: Sequence[int], factors: Sequence[float]) -> tuple[int, int, int]:
+    """Return the shape (Z, Y, X) of a resized volume, as `scipy.ndimage.zoom` rounds it."""
+    z, y, x = (round(size * factor) for size, factor in zip(shape, factors, strict=True))
+    return z, y, x
+
+
+def check_resized(image: Image, factors: Sequence[float]) -> None:
+    """Refuse an image whose resized volume has no voxel, or is larger than any disk of this machine could bear.
+
+    Raises
+    ------
+    InputError
+        With both shapes.
+    """
+    shape = resized_shape(image.shape_zyx, factors)
+    sizes = f"{_times(image.shape_zyx)} voxels would become {_times(shape)} at the model's voxel size"
+    if min(shape) < 1:
+        raise InputError(f"{image.name} is too small: {sizes}; give a larger image, or check its pixel sizes.")
+    needed, memory = 4 * math.prod(shape), psutil.virtual_memory().total
+    if needed > MOST_OF_MEMORY * memory:
+        raise InputError(
+            f"{image.name} is too large: {sizes} ({needed / 2**30:,.0f} GiB, {MOST_OF_MEMORY} times the memory of this "
+            f"machine is {MOST_OF_MEMORY * memory / 2**30:,.0f} GiB); check its pixel sizes, or cut it into parts."
+        )
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(f"{size:,}" for size in shape)
 
 
 @dataclass(frozen=True)
@@ -74,27 +120,23 @@ class Statistics:
     std: float
 
 
-def in_memory(name: str, shape: tuple[int, int, int]) -> np.ndarray:
-    """Make a place for a volume in memory."""
-    return np.empty(shape, np.float32)
-
-
 def to_model_voxels(
-    image: Image, channel: int, factors: Sequence[float], place: Place = in_memory
+    image: Image, channel: int | str, factors: Sequence[float], place: Place = in_memory
 ) -> tuple[Voxels, Statistics]:
     """Read a channel, standardise it and resize it, plane by plane and then along Z.
 
-    Besides the raw channel and what `place` makes, no more than a strip of the volume is in memory.
+    Besides what `place` makes, no more than a strip of the volume is in memory. Where tiles leave a gap, the volume is
+    0, the mean of what was recorded.
 
     Parameters
     ----------
     image : Image
-    channel : int
-        Counted from 0.
+    channel : int or str
+        Number, counted from 0, or name.
     factors : sequence of float
         Z, Y, X.
     place : callable
-        Makes the places to write to: for the volume, and for one with the planes as they were, if Z is resized.
+        Makes the places to write to: for the raw channel, for the volume, and for the planes if Z is resized.
 
     Returns
     -------
@@ -107,13 +149,14 @@ def to_model_voxels(
     InputError
         The image has no such channel, it can't be decoded, is constant, or holds a value that is not a number.
     """
-    raw = image.read(channel)
-    removed = statistics(raw, image.channel_text(channel))
-    depth = len(raw)
+    raw = image.read(channel, place)
+    covered = image.covered(channel)
+    removed = statistics(raw, image.channel_text(channel), covered)
+    depth = raw.shape[0]
     m_z = resize_matrix(depth, factors[0])
-    planes = resize_planes(standardise(raw, removed), factors)
+    planes = resize_planes(standardise(raw, removed, covered), factors)
     first = next(planes)
-    resized = place("volume" if m_z is None else "planes", (depth, *first.shape))
+    resized = place("volume" if m_z is None else "planes", (depth, *first.shape), first.dtype)
     resized[0] = first
     for z, plane in enumerate(planes, start=1):
         resized[z] = plane
@@ -127,43 +170,72 @@ def _resize_z(planes: Voxels, m_z: np.ndarray, place: Place) -> Voxels:
     if isinstance(planes, np.ndarray):
         return np.tensordot(m_z, planes, axes=1)
     depth, height, width = planes.shape
-    volume = place("volume", (len(m_z), height, width))
+    volume = place("volume", (len(m_z), height, width), planes[0].dtype)
     rows = max(STRIP // (depth * width), 1)
     for y in range(0, height, rows):
         volume[:, y : y + rows] = np.tensordot(m_z, planes[:, y : y + rows], axes=1)
     return volume
 
 
-def statistics(raw: np.ndarray, name: str) -> Statistics:
+def statistics(raw: Voxels, name: str, covered: np.ndarray | None = None) -> Statistics:
     """Return mean and standard deviation of a raw channel, (Z, Y, X), taken in float64.
+
+    A single voxel that weighs more than it should (a hot pixel, a cosmic ray) is told of.
 
     Parameters
     ----------
-    raw : ndarray
+    raw : array or HDF5 dataset
         One channel, any real type.
     name : str
         What the user calls it, for errors.
+    covered : ndarray, optional
+        Pixels of a plane that were recorded, (Y, X); all without.
 
     Raises
     ------
     InputError
         The channel is constant, or holds a value that is not a number.
     """
-    if raw.dtype.kind == "f" and not all(np.isfinite(plane).all() for plane in raw):
-        raise InputError(f"{name} holds values that are not finite numbers.")
     # plane by plane: a copy of the whole in float64 may not fit in memory
-    mean = sum(float(plane.sum(dtype=np.float64)) for plane in raw) / raw.size
-    variance = sum(float(np.square(np.subtract(plane, mean, dtype=np.float64)).sum()) for plane in raw) / raw.size
-    if variance == 0:
-        raise InputError(f"{name} is constant (every voxel is {raw.flat[0]:g}), so it can't be standardised.")
-    return Statistics(mean, variance**0.5)
+    num_voxels = raw.shape[0] * (math.prod(raw.shape[1:]) if covered is None else int(covered.sum()))
+    lost, total, most = 0, 0.0, -math.inf
+    for plane in _recorded(raw, covered):
+        if plane.dtype.kind == "f":
+            lost += plane.size - int(np.isfinite(plane).sum())
+        total += float(plane.sum(dtype=np.float64))
+        most = max(most, float(plane.max()))
+    if lost:
+        raise InputError(
+            f"{name} holds {lost:,} voxels ({lost / num_voxels:.1%}) that are not finite numbers, such as the border "
+            "of an image that was moved; crop them away."
+        )
+    mean = total / num_voxels
+    squares = sum(
+        float(np.square(np.subtract(plane, mean, dtype=np.float64)).sum()) for plane in _recorded(raw, covered)
+    )
+    if squares == 0:
+        raise InputError(f"{name} is constant (every voxel is {most:g}), so it can't be standardised.")
+    if num_voxels >= MANY_VOXELS and (share := (most - mean) ** 2 / squares) > OUTLIER:
+        logger.warning(
+            "%s has a voxel of %g that makes up %.0f%% of its variance, so all others are scaled down; take such hot "
+            "pixels out of the image",
+            name, most, 100 * share,
+        )  # fmt: skip
+    return Statistics(mean, (squares / num_voxels) ** 0.5)
 
 
-def standardise(raw: np.ndarray, of: Statistics) -> Iterator[np.ndarray]:
+def _recorded(raw: Voxels, covered: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Yield the voxels of each plane that were recorded."""
+    for z in range(raw.shape[0]):
+        yield raw[z] if covered is None else raw[z][covered]
+
+
+def standardise(raw: Voxels, of: Statistics, covered: np.ndarray | None = None) -> Iterator[np.ndarray]:
     """Yield the planes of a raw channel, (Z, Y, X), less its mean and divided by its standard deviation, float32."""
-    for plane in raw:
+    for z in range(raw.shape[0]):
         # subtract in float64: counts of 20,000 +- 100 would lose digits in float32
-        yield (np.subtract(plane, of.mean, dtype=np.float64) / of.std).astype(np.float32)
+        plane = (np.subtract(raw[z], of.mean, dtype=np.float64) / of.std).astype(np.float32)
+        yield plane if covered is None else np.where(covered, plane, np.float32(0))
 
 
 @lru_cache(maxsize=32)

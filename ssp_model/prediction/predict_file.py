@@ -16,7 +16,7 @@ from ssp_model.config.schema import ZYX
 from ssp_model.data.preprocess import Resizing, to_model_voxels
 from ssp_model.errors import InputError
 from ssp_model.images.ome_tiff import write_ome_tiff
-from ssp_model.images.reader import Image
+from ssp_model.images.reader import Image, open_file
 from ssp_model.log import progress
 from ssp_model.models.model_file import ModelInfo
 from ssp_model.prediction.predictor import Predictor
@@ -58,16 +58,16 @@ def predict_file(
         h5py.File(Path(folder) / "volumes.h5", "w") as file,
     ):
 
-        def place(name: str, shape: tuple[int, ...]) -> h5py.Dataset:
-            return file.create_dataset(name, shape, np.float32)
+        def place(name: str, shape: tuple[int, ...], dtype: np.dtype) -> h5py.Dataset:
+            return file.create_dataset(name, shape, dtype)
 
-        image = Image(image_path)
+        image = open_file(image_path).image()
         signal, _ = to_model_voxels(image, channel, factors_to_model(image, info), place)
         channels = [signal]
         voxels = float(np.prod(signal.shape)) * len(structures)
         with progress(f"predict {image_path}", voxels, "voxels") as advance:
             for structure in structures:
-                predicted = place(f"prediction/{structure}", signal.shape)
+                predicted = place(f"prediction/{structure}", signal.shape, np.dtype(np.float32))
                 channels.append(predictor.predict(signal, structure, out=predicted, advance=advance))
         write_ome_tiff(output, channels, ["transmitted light", *structures], info.voxel_size_um)
 
@@ -75,18 +75,30 @@ def predict_file(
 def factors_to_model(image: Image, info: ModelInfo) -> ZYX:
     """Return the resize factors (Z, Y, X) that bring an image to the voxel size of a model's training images.
 
+    An axis whose size the image does not give is resized as the training images were; a warning tells of it.
+
     Raises
     ------
     InputError
-        The image has no pixel sizes, and the model was not trained with fixed factors.
+        A size is needed and the image does not give it, or the size that it gives is not plausible.
     """
-    if info.voxel_size_um and all(image.pixel_size_um):
-        return Resizing(voxel_size_um=info.voxel_size_um).factors(image)
+    unknown = [axis for axis, size in zip("ZYX", image.pixel_size_um, strict=True) if not size]
     scale = info.preprocess.get("scale")
+    if info.voxel_size_um and (not unknown or image.info.pixel_size.doubts or not scale):
+        return Resizing(voxel_size_um=info.voxel_size_um).factors(image)
     if not scale:
         raise InputError(
-            f"{image.name} has no pixel sizes, which are needed to bring it to the model's voxel size; save it with "
-            "its pixel sizes."
+            "The model was trained on images without pixel sizes and without fixed factors, so no image can be brought "
+            "to its voxel size; train it with preprocess.scale or with images that have pixel sizes."
         )
-    logger.warning("pixel sizes are not known: the image is resized by %s, as the training images were", scale)
-    return tuple(scale)
+    sizes = info.voxel_size_um or (None,) * 3
+    z, y, x = (
+        size / wanted if size and wanted else factor
+        for size, wanted, factor in zip(image.pixel_size_um, sizes, scale, strict=True)
+    )
+    if unknown:
+        logger.warning(
+            "%s gives no pixel size along %s: it is resized there by the factor of the training images",
+            image.name, ", ".join(unknown),
+        )  # fmt: skip
+    return Resizing(scale=(z, y, x)).factors(image)

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from ssp_model.config.schema import PredictConfig
-from ssp_model.data.dataset import Voxels
 from ssp_model.hardware import Compute
+from ssp_model.images.description import Voxels
 from ssp_model.models.model_file import load_model
 from ssp_model.prediction.sliding_window import Windows, predict_volume, specialised
 

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from ssp_model.config.schema import PredictConfig
 from ssp_model.data.crops import pad_to
-from ssp_model.data.dataset import Dataset, Voxels
+from ssp_model.data.dataset import Dataset
 from ssp_model.hardware import Autocast
+from ssp_model.images.description import Voxels
 from ssp_model.nn.method import Method
 from ssp_model.prediction.memory import windows_at_once
 

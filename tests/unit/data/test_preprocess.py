@@ -1,7 +1,5 @@
 """Standardising and resizing against the published form."""
 
-from types import SimpleNamespace
-
 import h5py
 import numpy as np
 import pytest
@@ -12,19 +10,10 @@ from scipy import ndimage
 from ssp_model.data import preprocess
 from ssp_model.data.preprocess import Resizing, to_model_voxels
 from ssp_model.errors import InputError
+from tests.helpers import image_of
 
 SCALE = (1, 0.37241, 0.37241)
 SIZE = (0.29, 0.29, 0.29)
-
-
-def image_of(raw: np.ndarray, pixel_size_um=(None, None, None)) -> SimpleNamespace:
-    """An image of one channel."""
-    return SimpleNamespace(
-        name="a.czi",
-        read=lambda channel: raw,
-        channel_text=lambda channel: f"a.czi channel {channel} (light)",
-        pixel_size_um=pixel_size_um,
-    )
 
 
 def test_published_resize(golden):
@@ -61,8 +50,8 @@ def test_into_a_file_as_into_memory(tmp_path, factors, monkeypatch):
     wanted, removed = to_model_voxels(image, 0, factors)
     with h5py.File(tmp_path / "volumes.h5", "w") as file:
 
-        def place(name, shape):
-            return file.create_dataset(name, shape, np.float32)
+        def place(name, shape, dtype):
+            return file.create_dataset(name, shape, dtype)
 
         volume, also_removed = to_model_voxels(image, 0, factors, place)
         np.testing.assert_array_equal(volume, wanted)
@@ -77,8 +66,11 @@ def test_into_a_file_as_into_memory(tmp_path, factors, monkeypatch):
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (np.full((2, 3, 4), 7, np.uint16), r"^a.czi channel 0 \(light\) is constant .every voxel is 7., so .*\.$"),
-        (np.array([[[1.0, np.nan]]]), r"^a.czi channel 0 \(light\) holds values that are not finite numbers\.$"),
+        (np.full((2, 3, 4), 7, np.uint16), r"^a.czi channel 0 \(channel 0\) is constant .every voxel is 7., so .*\.$"),
+        (
+            np.array([[[1.0, np.nan]]]),
+            r"^a.czi channel 0 \(channel 0\) holds 1 voxels \(50.0%\) that are not finite",
+        ),
     ],
 )
 def test_unusable_images(raw, message):
@@ -87,11 +79,43 @@ def test_unusable_images(raw, message):
 
 
 def test_factors_follow_from_pixel_sizes():
-    raw = np.zeros((1, 1, 1))
+    raw = np.zeros((4, 8, 2))
     assert Resizing(voxel_size_um=SIZE).factors(image_of(raw, (0.29, 0.145, 0.58))) == pytest.approx((1, 0.5, 2))
     assert Resizing(scale=SCALE).factors(image_of(raw)) == SCALE
-    with pytest.raises(InputError, match="^a.czi has no pixel size along Z, which .* needs; give .* instead\\.$"):
+    with pytest.raises(InputError, match=r"^a.czi has no usable pixel size along Z, which is .*; give its voxel"):
         Resizing(voxel_size_um=SIZE).factors(image_of(raw, (None, 0.1, 0.1)))
+
+
+def test_an_image_that_would_vanish_or_fill_the_disk_is_refused():
+    raw = np.zeros((1, 8, 8))
+    with pytest.raises(InputError, match=r"^a.czi is too small: 1 x 8 x 8 voxels would become 0 x 8 x 8 at"):
+        Resizing(scale=(0.4, 1, 1)).factors(image_of(raw))
+    with pytest.raises(InputError, match=r"^a.czi is too large: 1 x 8 x 8 voxels would become 1 x 800,000 x 800,000"):
+        Resizing(scale=(1, 1e5, 1e5)).factors(image_of(raw))
+
+
+def test_gaps_between_tiles_do_not_count():
+    raw = np.random.default_rng(0).normal(100, 5, (3, 20, 30))
+    recorded = np.ones((20, 30), bool)
+    recorded[:, 12:18] = False
+    with_gap = np.where(recorded, raw, 0)
+    standardised, removed = to_model_voxels(image_of(with_gap, recorded=recorded), 0, (1, 1, 1))
+    assert removed.mean == pytest.approx(raw[:, recorded].mean())
+    assert removed.std == pytest.approx(raw[:, recorded].std())
+    assert not standardised[:, ~recorded].any()
+    np.testing.assert_allclose(standardised[:, recorded], (raw[:, recorded] - removed.mean) / removed.std, atol=1e-5)
+
+
+def test_a_hot_pixel_is_told_of(caplog):
+    raw = np.random.default_rng(0).normal(100, 5, (10, 40, 40))
+    to_model_voxels(image_of(raw), 0, (1, 1, 1))
+    assert not caplog.messages
+    raw[3, 4, 5] = 60_000
+    to_model_voxels(image_of(raw), 0, (1, 1, 1))
+    assert caplog.messages == [
+        "a.czi channel 0 (channel 0) has a voxel of 60000 that makes up 100% of its variance, so all others are scaled "
+        "down; take such hot pixels out of the image"
+    ]
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float16])

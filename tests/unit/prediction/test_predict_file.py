@@ -8,10 +8,10 @@ import pytest
 from ssp_model.data.preprocess import to_model_voxels
 from ssp_model.errors import InputError
 from ssp_model.images.ome_tiff import read_ome_tiff, write_ome_tiff
-from ssp_model.images.reader import Image
+from ssp_model.images.reader import open_file
 from ssp_model.prediction.predict_file import factors_to_model, predict_file
 from ssp_model.prediction.predictor import Predictor
-from tests.helpers import OVERLAPPING
+from tests.helpers import OVERLAPPING, image_of
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_an_image_is_brought_to_the_models_voxel_size(model, image, tmp_path):
     written = read_ome_tiff(tmp_path / "out/prediction.ome.tif")
     assert written.channel_names == ["transmitted light", "zo1", "tom20"]
     assert written.voxel_size_um == (0.3, 0.3, 0.3)
-    signal, _ = to_model_voxels(Image(image), 1, (2, 1, 0.5))
+    signal, _ = to_model_voxels(open_file(image).image(), 1, (2, 1, 0.5))
     assert signal.shape == (18, 20, 20)
     np.testing.assert_allclose(written.channels[0], signal, atol=1e-5)
     for structure, channel in zip(("zo1", "tom20"), written.channels[1:], strict=True):
@@ -55,14 +55,14 @@ def test_what_can_not_be_predicted(model, image, tmp_path, channel, structures, 
 
 
 def test_factors_to_a_model(caplog):
-    known, unknown = (
-        SimpleNamespace(name="a.czi", pixel_size_um=size) for size in ((0.29, 0.145, 0.58), (None, 0.1, 0.1))
-    )
+    raw = np.zeros((4, 8, 8))
     info = SimpleNamespace(voxel_size_um=(0.29, 0.29, 0.29), preprocess={"scale": (1, 0.37, 0.37)})
-    assert factors_to_model(known, info) == pytest.approx((1, 0.5, 2))
+    assert factors_to_model(image_of(raw, (0.29, 0.145, 0.58)), info) == pytest.approx((1, 0.5, 2))
     assert caplog.text == ""
-    assert factors_to_model(unknown, info) == (1, 0.37, 0.37)
-    assert "pixel sizes are not known" in caplog.text
+    # the axes whose sizes are known are resized by them
+    assert factors_to_model(image_of(raw, (None, 0.145, 0.58)), info) == pytest.approx((1, 0.5, 2))
+    assert "a.czi gives no pixel size along Z: it is resized there by the factor" in caplog.text
+    assert factors_to_model(image_of(raw), info) == (1, 0.37, 0.37)
     info.preprocess["scale"] = None
-    with pytest.raises(InputError, match=r"^a.czi has no pixel sizes, .*; save it with its pixel sizes\.$"):
-        factors_to_model(unknown, info)
+    with pytest.raises(InputError, match=r"^a.czi has no usable pixel size along Z, .*; give its voxel size"):
+        factors_to_model(image_of(raw, (None, 0.1, 0.1)), info)
