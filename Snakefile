@@ -5,9 +5,6 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: workflow.source_path("config.yaml")
-
-
 report: "workflow/report/workflow.rst"
 
 
@@ -22,6 +19,7 @@ include: "rules/collection.smk"
 include: "rules/data.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
+include: "rules/prediction.smk"
 include: "rules/report.smk"
 include: "rules/targets.smk"
 

@@ -18,11 +18,11 @@ import pandas as pd
 from tables import show
 
 SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
-PREDICTS = {"evaluate_structure", "predict_composite"}
+PREDICTS = {"evaluate_structure", "predict_composite", "predict_images"}
 TRAINS = {"train_model"}
 BARS_S = {"predicts": 2.5, "tables and pages": 1.5, "help": 0.4}
 HELP = "import sys; sys.argv = ['ssp', '--help']; from ssp_model.cli import app; app()"
-PREDICT = "import ssp_model.cli, ssp_model.config.read, ssp_model.prediction.predict_file"
+PREDICT = "import ssp_model.cli, ssp_model.config.read, ssp_model.prediction.batch"
 
 
 def imports_of(script: Path) -> str:

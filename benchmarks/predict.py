@@ -6,7 +6,7 @@ also: the change in mean squared error, and score against time for several overl
 
     python benchmarks/predict.py                                       # an untrained network, random image
     python benchmarks/predict.py --model results/models/.../model.safetensors --test-set results/datasets/test.h5
-    python benchmarks/predict.py --memory                              # peak memory against volume size
+    python benchmarks/predict.py --memory                              # peak memory of a whole prediction
 """
 
 import argparse
@@ -18,9 +18,9 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
+import tifffile
 import torch
 from monai.inferers import sliding_window_inference
 from tables import FOLDER, show
@@ -30,9 +30,13 @@ from train_step import MergingForEachSample, replace_convs
 from ssp_model.data.dataset import Dataset
 from ssp_model.evaluation.metrics import score
 from ssp_model.hardware import Compute, device_name, process_peak_memory_mb
-from ssp_model.models.model_file import load_model
+from ssp_model.models.model_file import ModelInfo, load_model, save_model
 from ssp_model.nn.methods.repmode import RepMode
 from ssp_model.nn.mode_conv import TaskGroups, convolve
+from ssp_model.prediction.batch import predict_images
+from ssp_model.prediction.plan import OutputSettings
+from ssp_model.prediction.predictor import Predictor
+from ssp_model.prediction.requests import ImageRequest
 from ssp_model.prediction.sliding_window import Windows, predict_volume, specialised, window_weights
 
 
@@ -177,31 +181,65 @@ def draw_overlaps(frame: pd.DataFrame) -> None:
     save(figure, FOLDER / "overlap.png")
 
 
-def peak_memory(shape: tuple[int, int, int]) -> tuple[float, float]:
-    """Peak memory in MiB and seconds of predicting an image from a file into a file, in a process of its own."""
-    torch.set_num_threads(os.cpu_count() or 1)
-    network = specialised(RepMode(1, 1).eval(), 0)
-    compute = Compute.choose()
-    with tempfile.TemporaryDirectory() as folder, h5py.File(Path(folder) / "volumes.h5", "w") as file:
-        signal = file.create_dataset("signal", shape, np.float32)
-        plane = np.random.default_rng(0).normal(size=shape[1:]).astype(np.float32)
-        for z in range(shape[0]):
-            signal[z] = plane
-        out = file.create_dataset("prediction", shape, np.float32)
-        started = time.perf_counter()
-        predict_volume(network, signal, Windows((32, 128, 128), 0.0), compute.autocast, out)
-        return process_peak_memory_mb(), time.perf_counter() - started
+WAYS = {"TIFF": ".ome.tif", "CZI": ".czi"}
 
 
-def memory() -> None:
-    """Peak memory against the size of the volume."""
+def make_image(path: Path, shape: tuple[int, int, int]) -> None:
+    """An image of noise, uint16, plane by plane."""
+    rng = np.random.default_rng(0)
+    plane = rng.normal(1000, 50, shape[1:]).astype(np.uint16)
+    if path.suffix == ".czi":
+        from pylibCZIrw import czi
+
+        with czi.create_czi(str(path), compression_options="zstd1:ExplicitLevel=1") as file:
+            for z in range(shape[0]):
+                file.write(np.roll(plane, z, axis=1), plane={"Z": z, "C": 0, "T": 0})
+            file.write_metadata("image", channel_names={0: "light"}, scale_x=1e-7, scale_y=1e-7, scale_z=3e-7)
+        return
+    sizes = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.1, "PhysicalSizeX": 0.1}
+    planes = (np.roll(plane, z, axis=1) for z in range(shape[0]))
+    tifffile.imwrite(
+        path, planes, shape=shape, dtype=np.uint16, metadata={"axes": "ZYX", **sizes}, photometric="minisblack"
+    )
+
+
+def peak_memory(path: Path, model: Path) -> tuple[float, float]:
+    """Peak memory in MB and seconds of predicting an image onto its own grid, in a process of its own."""
+    started = time.perf_counter()
+    predictor = Predictor(model, threads=os.cpu_count(), overlap=0.0)
+    (outcome,) = predict_images(predictor, [ImageRequest(path)], path.parent / "out", OutputSettings())
+    assert outcome.status == "done", outcome.problem
+    return process_peak_memory_mb() * 2**20 / 1e6, time.perf_counter() - started
+
+
+def memory(arguments: argparse.Namespace) -> None:
+    """Peak memory of the whole prediction of an image, from the microscope file to the OME-TIFF."""
+    shape = tuple(arguments.memory_shape)
+    patch, size = (32, 128, 128), (0.3, 0.1 * arguments.shrink, 0.1 * arguments.shrink)
+    info = ModelInfo(
+        structures=("dna", "tom20"),
+        method="repmode",
+        settings={"width": arguments.memory_width},
+        patch=patch,
+        voxel_size_um=size,
+        preprocess={},
+        config={},
+        training={},
+    )
     rows = []
-    for shape in ((50, 256, 256), (50, 1024, 1024), (100, 2048, 2048), (200, 2048, 2048)):
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            peak, seconds = pool.submit(peak_memory, shape).result()
-        size = np.prod(shape) * 4 / 2**20
-        rows.append({"Z x Y x X": "x".join(map(str, shape)), "volume, MiB": size, "peak MiB": peak, "seconds": seconds})
-    show("predict_memory", f"width 1, windows of 32x128x128 without overlap, {device_name()}", pd.DataFrame(rows))
+    for name, suffix in WAYS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            model, image = Path(folder) / "model.safetensors", Path(folder) / f"image{suffix}"
+            save_model(RepMode(2, arguments.memory_width), info, model)
+            make_image(image, shape)
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                peak, seconds = pool.submit(peak_memory, image, model).result()
+        rows.append({"file": name, "raw, MB": 2 * np.prod(shape) / 1e6, "peak MB": peak, "seconds": seconds})
+    context = (
+        f"{'x'.join(map(str, shape))} voxels, {' x '.join(f'{s:g}' for s in size)} um of the model, width "
+        f"{arguments.memory_width}, 2 structures, windows of 32x128x128 without overlap, {device_name()}"
+    )
+    show("predict_memory", context, pd.DataFrame(rows))
 
 
 def main() -> None:
@@ -212,11 +250,18 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--patch", type=int, nargs=3, default=[32, 64, 64])
     parser.add_argument("--shape", type=int, nargs=3, default=[48, 128, 128])
-    parser.add_argument("--memory", action="store_true")
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="peak memory from a CZI and a TIFF to an OME-TIFF; some 20 minutes in full",
+    )
+    parser.add_argument("--memory-shape", type=int, nargs=3, default=[200, 2048, 2048], help="a smaller one is quicker")
+    parser.add_argument("--memory-width", type=int, default=1, help="channels of the network's first level")
+    parser.add_argument("--shrink", type=float, default=1.0, help="how much larger than the image's the model's voxels")
     arguments = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
     if arguments.memory:
-        memory()
+        memory(arguments)
         return
     speed(arguments)
     if arguments.model and arguments.test_set:

@@ -1,4 +1,115 @@
-"""Archives and image lists, from wherever the configuration says."""
+"""The images: archives and image lists, from wherever the configuration says, and the table of samples."""
+
+if OWN is not None:
+
+    localrules:
+        check_preflight,
+
+    rule tabulate_samples:
+        input:
+            samples=local(CONFIG.collection.samples),
+        output:
+            "results/samples/{structure}.csv",
+        log:
+            "results/logs/tabulate_samples/{structure}.log",
+        benchmark:
+            "results/benchmarks/tabulate_samples/{structure}.tsv"
+        conda:
+            "../envs/ssp.yaml"
+        resources:
+            mem_mb=growing(500),
+            runtime=growing(10),
+        params:
+            structures=STRUCTURES,
+            code=source_digest("collection.tabulate"),
+        message:
+            "List the samples of the images of {wildcards.structure}"
+        script:
+            "../workflow/scripts/tabulate_samples.py"
+
+    rule preflight_samples:
+        input:
+            samples=local(CONFIG.collection.samples),
+            # an image that is mended or comes late is checked anew
+            images=[image for source in SOURCES for image in own_images(source)],
+        output:
+            problems="results/preflight/problems.csv",
+            counts="results/preflight/counts.csv",
+            space="results/preflight/space.csv",
+            page=report(
+                "results/preflight/problems.html",
+                caption="../workflow/report/preflight.rst",
+                category="Data",
+                labels={"page": "preflight of the own images"},
+            ),
+        log:
+            "results/logs/preflight_samples.log",
+        benchmark:
+            "results/benchmarks/preflight_samples.tsv"
+        conda:
+            "../envs/ssp.yaml"
+        threads: 4
+        resources:
+            mem_mb=growing(4000),
+            runtime=growing(4 * 60),
+            # 0 leaves the intensities unread, where reading all images takes too long
+            pixels=1,
+        params:
+            structures=STRUCTURES,
+            preprocess=section("preprocess"),
+            split=section("split"),
+            code=source_digest("data.preflight", "report.preflight"),
+        message:
+            "Check the table of samples and its images"
+        script:
+            "../workflow/scripts/preflight_samples.py"
+
+    rule check_preflight:
+        input:
+            problems="results/preflight/problems.csv",
+            page="results/preflight/problems.html",
+        output:
+            touch("results/preflight/passed"),
+        log:
+            "results/logs/check_preflight.log",
+        benchmark:
+            "results/benchmarks/check_preflight.tsv"
+        conda:
+            "../envs/ssp.yaml"
+        resources:
+            mem_mb=growing(500),
+            runtime=growing(10),
+        params:
+            code=source_digest("data.preflight"),
+        message:
+            "Check whether the samples can be used"
+        script:
+            "../workflow/scripts/check_preflight.py"
+
+else:
+
+    rule tabulate_samples:
+        input:
+            images="results/lists/{structure}.csv",
+            dna_images=f"results/lists/{DNA}.csv" if DNA else [],
+        output:
+            "results/samples/{structure}.csv",
+        log:
+            "results/logs/tabulate_samples/{structure}.log",
+        benchmark:
+            "results/benchmarks/tabulate_samples/{structure}.tsv"
+        conda:
+            "../envs/ssp.yaml"
+        resources:
+            mem_mb=growing(500),
+            runtime=growing(10),
+        params:
+            dna=DNA,
+            code=source_digest("collection.tabulate"),
+        message:
+            "List the samples of the images of {wildcards.structure}"
+        script:
+            "../workflow/scripts/tabulate_samples.py"
 
 
 rule download_list:
@@ -29,7 +140,7 @@ rule download_list:
 rule download_archive:
     input:
         # the conversion is ready at once, and no archive lies waiting; a newer list needs no new archive
-        lists=ancient(["results/lists/{structure}.csv"] + ([f"results/lists/{DNA}.csv"] if DNA else [])),
+        samples=ancient("results/samples/{structure}.csv"),
     output:
         # the raw images of a structure go as soon as they are converted
         temp("results/raw/{structure}.tar.gz"),

@@ -4,40 +4,73 @@ import re
 import sys
 import time
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.io import apply_wildcards
+from snakemake.logging import logger
 
 PROJECT = Path(workflow.basedir)
 # the package lies beside the Snakefile: found so to plan a run, and by jobs in environments of their own
 sys.path.insert(0, str(PROJECT))
 
-from ssp_model.config.read import parse_config
+from ssp_model.collection.samples import read_samples
+from ssp_model.collection.tabulate import first_structures, structures_of
+from ssp_model.config.read import parse_config, read_yaml
 from ssp_model.errors import InputError
+from ssp_model.evaluation.given import check_given_files
 from ssp_model.nn.methods import METHODS
+from ssp_model.prediction.requests import batches
 from ssp_model.provenance import failed_job_logs, let_jobs_import_package, source_digest
 
 let_jobs_import_package()
 
+
+def refuse(error):
+    """End with the sentence of an error. Snakemake would add lines of this file to that of an exception."""
+    logger.error(str(error))
+    raise SystemExit(1)
+
+
+# first of all: Snakemake would name no line, and silently take the last of a key that is given twice
+if workflow.is_main_process:
+    try:
+        for path in [PROJECT / "config.yaml", *workflow.overwrite_configfiles]:
+            read_yaml(path)
+    except InputError as error:
+        refuse(error)
+
+
+configfile: workflow.source_path("../config.yaml")
+
+
 try:
     CONFIG = parse_config(config)
+    if workflow.is_main_process:
+        check_given_files(CONFIG.evaluate)
+    # a lab's own table of samples, in place of archives and image lists
+    OWN = read_samples(CONFIG.collection.samples) if CONFIG.collection.samples else None
+    STRUCTURES = structures_of(OWN, CONFIG.structures) if OWN is not None else sorted(CONFIG.structures)
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    refuse(error)
 
+CONFIG = CONFIG.model_copy(update={"structures": tuple(STRUCTURES)})
 DNA = CONFIG.dna.name if CONFIG.dna else None
 # the method's own file; an evaluated model from elsewhere may be of any method
 METHOD = f"nn.methods.{CONFIG.model.method}"
 METHODS_EVALUATED = [f"nn.methods.{name}" for name in METHODS] if CONFIG.evaluate.model else [METHOD]
-STRUCTURES = sorted(CONFIG.structures)
+# the volumes of an image are in the file of its archive's structure, or of its first structure in the own table
+SOURCE_OF = {} if OWN is None else first_structures(OWN, STRUCTURES)
+SOURCES = STRUCTURES if OWN is None else sorted(set(SOURCE_OF.values()))
 SPLITS = ["train", "val", "test"]
 STARTED = time.time()
 MODEL = "results/models/{experiment}/seed-{seed}"
 EVALUATION = "results/evaluation/{experiment}/seed-{seed}"
 PREDICTIONS = "results/predictions/{experiment}/seed-{seed}"
+IMAGES = f"{PREDICTIONS}/images"
 HISTORY = f"{MODEL}/history.csv"
 OVERALL = f"{EVALUATION}/overall.csv"
-LEFT_OUT = expand("results/volumes/{s}.left_out.csv", s=STRUCTURES)
+LEFT_OUT = expand("results/volumes/{s}.left_out.csv", s=SOURCES)
 FIGURES = "results/report/{experiment}/seed-{seed}"
 
 
@@ -68,6 +101,7 @@ wildcard_constraints:
     # no list of all names, which would be gone through for each file of each job: `download_list` has it
     structure=r"[\w-]+",
     split="|".join(SPLITS),
+    batch=r"\d{5}",
     # the runs of this configuration only: others that are there are read, never made
     experiment=re.escape(CONFIG.experiment),
     seed="|".join(map(str, CONFIG.seeds)),
@@ -113,6 +147,37 @@ def preprocess_values():
     return CONFIG.preprocess.model_dump(exclude={"on_bad_image"})
 
 
+def window_values():
+    """The sliding window; which images are predicted besides those of the test set does not change scores."""
+    return CONFIG.predict.model_dump(include={"patch", "overlap", "flips"})
+
+
+def output_values():
+    """How predictions of images are written."""
+    return CONFIG.predict.model_dump(include={"grid", "format", "pixels"})
+
+
+@cache
+def image_batches():
+    """The images to predict, so many for each job, as plain values."""
+    predict = CONFIG.predict
+    try:
+        return batches(predict.images or (), predict.channel, predict.images_per_job)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def images_of_batch(wildcards):
+    """The images that one job predicts. When one of them changes, the job runs again."""
+    return image_batches()[int(wildcards.batch)]
+
+
+def prediction_tables(wildcards):
+    """What became of the images of each job."""
+    numbers = [f"{number:05d}" for number in range(len(image_batches()))]
+    return expand(f"{IMAGES}/batch-{{batch}}.csv", batch=numbers, **wildcards)
+
+
 def growing(base):
     """Memory in MB or time in minutes that a job asks for, once more at each further attempt."""
     return lambda wildcards, attempt: base * attempt
@@ -134,16 +199,38 @@ def stored_list(wildcards):
     return storage(address) if in_store(address) else []
 
 
+def fetched_archive(structure):
+    """A structure's archive, where it is fetched before it is converted; else None."""
+    is_fetched = OWN is None and not in_store(CONFIG.collection.archives)
+    return f"results/raw/{structure}.tar.gz" if is_fetched else None
+
+
 def archive_to_convert(wildcards):
-    """A structure's raw images: fetched first, or straight from an object store."""
-    address = address_of("archives", wildcards.structure)
-    return storage(address) if in_store(address) else f"results/raw/{wildcards.structure}.tar.gz"
+    """A structure's raw images: fetched first, or straight from an object store; none with an own table."""
+    if OWN is not None:
+        return []
+    return fetched_archive(wildcards.structure) or storage(address_of("archives", wildcards.structure))
 
 
 def sha256_to_convert(wildcards):
     """The checksum of raw images that were not fetched, and so not checked, before."""
     archives = CONFIG.collection.archives
-    return sha256_of("archives", wildcards.structure) if in_store(archives) else None
+    return sha256_of("archives", wildcards.structure) if OWN is None and in_store(archives) else None
+
+
+def images_of(source):
+    """The images of the own table whose volumes are in one file."""
+    return [image for image, its_source in SOURCE_OF.items() if its_source == source]
+
+
+def own_images(source):
+    """Its image files that are on this machine."""
+    return [local(image) for image in images_of(source) if Path(image).exists()]
+
+
+def stored_images(source):
+    """Its images in an object store."""
+    return [image for image in images_of(source) if in_store(image)]
 
 
 def split_lists(task):
@@ -153,7 +240,7 @@ def split_lists(task):
 
 def left_out_lists(wildcards):
     """Images that turned out unusable; only when they are skipped must the splits wait for the conversion."""
-    names = STRUCTURES if wildcards.get("structure", DNA) == DNA else [wildcards.structure]
+    names = SOURCES if wildcards.get("structure", DNA) == DNA else [wildcards.structure]
     return expand("results/volumes/{s}.left_out.csv", s=names) if CONFIG.preprocess.on_bad_image == "skip" else []
 
 

@@ -1,18 +1,22 @@
 """Raw images to datasets: convert, split, integrate."""
 
 
-rule convert_archive:
+rule convert_images:
     input:
+        samples="results/samples/{structure}.csv",
+        # once: a further preflight is no reason to convert again
+        preflight=[] if OWN is None else ancient("results/preflight/passed"),
         archive=archive_to_convert,
-        images="results/lists/{structure}.csv",
-        dna_images=f"results/lists/{DNA}.csv" if DNA else [],
+        # files that are not there are named by the job, all together
+        images=lambda wildcards: own_images(wildcards.structure),
+        stored=lambda wildcards: [storage(image) for image in stored_images(wildcards.structure)],
     output:
         volumes="results/volumes/{structure}.h5",
         left_out="results/volumes/{structure}.left_out.csv",
     log:
-        "results/logs/convert_archive/{structure}.log",
+        "results/logs/convert_images/{structure}.log",
     benchmark:
-        "results/benchmarks/convert_archive/{structure}.tsv"
+        "results/benchmarks/convert_images/{structure}.tsv"
     # before another archive is downloaded
     priority: 1
     conda:
@@ -23,15 +27,15 @@ rule convert_archive:
         runtime=growing(4 * 60),
         raw_archives=1,
     params:
-        dna=DNA,
         scale=CONFIG.preprocess.scale,
         voxel_size_um=CONFIG.preprocess.voxel_size_um,
         sha256=sha256_to_convert,
+        addresses=lambda wildcards: stored_images(wildcards.structure),
         code=source_digest("data.convert"),
     message:
         "Convert the images of {wildcards.structure} to training resolution"
     script:
-        "../workflow/scripts/convert_archive.py"
+        "../workflow/scripts/convert_images.py"
 
 
 rule check_images:
@@ -58,33 +62,70 @@ rule check_images:
         "../workflow/scripts/check_images.py"
 
 
-rule split_structure:
-    input:
-        images="results/lists/{structure}.csv",
-        left_out=left_out_lists,
-    output:
-        train="results/splits/{structure}/train.csv",
-        val="results/splits/{structure}/val.csv",
-        test="results/splits/{structure}/test.csv",
-    log:
-        "results/logs/split_structure/{structure}.log",
-    benchmark:
-        "results/benchmarks/split_structure/{structure}.tsv"
-    conda:
-        "../envs/ssp.yaml"
-    resources:
-        mem_mb=growing(500),
-        runtime=growing(10),
-    params:
-        split=section("split"),
-        code=source_digest("data.splits"),
-    message:
-        "Split the images of {wildcards.structure}"
-    script:
-        "../workflow/scripts/split_structure.py"
+if OWN is not None:
+
+    localrules:
+        split_samples,
+
+    rule split_samples:
+        input:
+            samples=local(CONFIG.collection.samples),
+            left_out=left_out_lists,
+        output:
+            [path for task in CONFIG.tasks for path in split_lists(task)],
+        log:
+            "results/logs/split_samples.log",
+        benchmark:
+            "results/benchmarks/split_samples.tsv"
+        conda:
+            "../envs/ssp.yaml"
+        resources:
+            mem_mb=growing(500),
+            runtime=growing(10),
+        params:
+            tasks=CONFIG.tasks,
+            split=section("split"),
+            code=source_digest("data.splits"),
+        message:
+            "Split the samples"
+        script:
+            "../workflow/scripts/split_samples.py"
+
+else:
+
+    localrules:
+        split_structure,
+
+    rule split_structure:
+        input:
+            images="results/lists/{structure}.csv",
+            left_out=left_out_lists,
+        output:
+            train="results/splits/{structure}/train.csv",
+            val="results/splits/{structure}/val.csv",
+            test="results/splits/{structure}/test.csv",
+        log:
+            "results/logs/split_structure/{structure}.log",
+        benchmark:
+            "results/benchmarks/split_structure/{structure}.tsv"
+        conda:
+            "../envs/ssp.yaml"
+        resources:
+            mem_mb=growing(500),
+            runtime=growing(10),
+        params:
+            split=section("split"),
+            code=source_digest("data.splits"),
+        message:
+            "Split the images of {wildcards.structure}"
+        script:
+            "../workflow/scripts/split_structure.py"
 
 
-if DNA:
+if DNA and OWN is None:
+
+    localrules:
+        split_dna,
 
     ruleorder: split_dna > split_structure
 
@@ -119,8 +160,8 @@ if DNA:
 
 rule integrate_datasets:
     input:
-        volumes=expand("results/volumes/{structure}.h5", structure=STRUCTURES),
-        checked=expand("results/volumes/{structure}.checked", structure=STRUCTURES),
+        volumes=expand("results/volumes/{structure}.h5", structure=SOURCES),
+        checked=expand("results/volumes/{structure}.checked", structure=SOURCES),
         splits=[path for task in CONFIG.tasks for path in split_lists(task)],
     output:
         **{split: f"results/datasets/{split}.h5" for split in SPLITS},
@@ -134,7 +175,7 @@ rule integrate_datasets:
         mem_mb=growing(2000),
         runtime=growing(4 * 60),
     params:
-        structures=STRUCTURES,
+        sources=SOURCES,
         tasks=CONFIG.tasks,
         config={"split": section("split"), "dna": section("dna"), "preprocess": preprocess_values()},
         code=source_digest("data.integrate"),

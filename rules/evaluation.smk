@@ -21,7 +21,7 @@ rule evaluate_structure:
         runtime=growing(4 * 60),
     params:
         precision=CONFIG.train.precision,
-        predict=section("predict"),
+        predict=window_values(),
         save_images=CONFIG.evaluate.save_images,
         code=source_digest("evaluation.evaluate", *METHODS_EVALUATED),
     message:
@@ -74,7 +74,7 @@ rule predict_composite:
         runtime=growing(60),
     params:
         precision=CONFIG.train.precision,
-        predict=section("predict"),
+        predict=window_values(),
         code=source_digest("evaluation.evaluate", *METHODS_EVALUATED),
     message:
         "Predict all structures in one test image by {wildcards.experiment}, seed {wildcards.seed}"

@@ -4,12 +4,13 @@
 localrules:
     # a second's work on small tables, not worth a place in a queue
     download_list,
+    tabulate_samples,
     check_images,
-    split_structure,
-    split_dna,
     summarise_scores,
+    list_predictions,
     # the targets
     all,
+    preflight,
     download,
     convert,
     split,
@@ -17,6 +18,7 @@ localrules:
     integrate,
     train,
     evaluate,
+    predict,
     report,
     compare,
 
@@ -40,17 +42,25 @@ rule compare:
         "The experiments and seeds side by side"
 
 
+rule preflight:
+    input:
+        [] if OWN is None else "results/preflight/passed",
+    message:
+        "All checks of the own table of samples and its images"
+
+
 rule download:
     input:
-        expand("results/lists/{structure}.csv", structure=CONFIG.tasks),
-        [] if in_store(CONFIG.collection.archives) else expand("results/raw/{structure}.tar.gz", structure=STRUCTURES),
+        expand("results/samples/{structure}.csv", structure=SOURCES),
+        [] if OWN is not None else expand("results/lists/{structure}.csv", structure=CONFIG.tasks),
+        [archive for archive in map(fetched_archive, STRUCTURES) if archive],
     message:
         "All image lists and archives"
 
 
 rule convert:
     input:
-        expand("results/volumes/{structure}.{suffix}", structure=STRUCTURES, suffix=["h5", "left_out.csv", "checked"]),
+        expand("results/volumes/{structure}.{suffix}", structure=SOURCES, suffix=["h5", "left_out.csv", "checked"]),
     message:
         "All volumes"
 
@@ -88,3 +98,10 @@ rule evaluate:
         of_each_run([f"{EVALUATION}/{table}.csv" for table in ("per_image", "per_structure", "overall")]),
     message:
         "All scores"
+
+
+rule predict:
+    input:
+        of_each_run(f"{IMAGES}.csv") if CONFIG.predict.images else [],
+    message:
+        "The predictions of predict.images"

@@ -34,7 +34,7 @@ rule train_model:
         tracking=f"{MODEL}/wandb",
         model=section("model"),
         train=section("train"),
-        predict=section("predict"),
+        predict=window_values(),
         code=source_digest("training.train", METHOD),
     message:
         "Train {wildcards.experiment} with seed {wildcards.seed}"

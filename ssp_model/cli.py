@@ -72,6 +72,49 @@ def simulate(
     simulate_collection(directory, settings, workers)
 
 
+@typer_app.command(epilog=example("ssp preflight samples.csv --config config.yaml --config mine.yaml --pixels"))
+def preflight(
+    table: Annotated[Path, typer.Argument(metavar="SAMPLES", help="Table of samples (CSV).")],
+    config: ConfigFiles,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Also read the intensities of the channels; this takes longer.")
+    ] = False,
+    output: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for problems.csv, problems.html and the other tables.")
+    ] = Path("results/preflight"),
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Number of images to read at once.")] = ALL_CORES,
+) -> None:
+    """Check a table of samples before a training.
+
+    All problems of all images are shown, and what the job needs of disk and memory. The exit status is 1 if there is
+    an error.
+    """
+    from ssp_model.collection.preflight_table import describe_preflight
+    from ssp_model.config.read import read_config
+    from ssp_model.data.preflight import preflight_samples
+    from ssp_model.images.inspect_table import console
+    from ssp_model.report.preflight import preflight_page
+
+    settings = read_config(config)
+    found = preflight_samples(
+        table,
+        structures=settings.structures,
+        preprocess=settings.preprocess,
+        split=settings.split,
+        num_workers=workers,
+        pixels=pixels,
+    )
+    found.write(output)
+    page = output / "problems.html"
+    preflight_page(output / "problems.csv", output / "counts.csv", output / "space.csv", page)
+    out = console()
+    for part in describe_preflight(found):
+        out.print(part)
+    out.print(f"Written to {page}")
+    if found.num_errors:
+        raise typer.Exit(1)
+
+
 @typer_app.command(epilog=example("ssp train train.h5 val.h5 trial --config config.yaml"))
 def train(
     train_set: Annotated[Path, typer.Argument(metavar="TRAIN", help="Training dataset, such as train.h5.")],
@@ -117,18 +160,40 @@ def train(
 
 
 @typer_app.command(
-    epilog=example("ssp predict model.safetensors image.czi prediction.ome.tif --channel 3"),
+    epilog=example("ssp predict model.safetensors plate1/*.czi --output predictions --channel 3"),
 )
 def predict(
     model: ModelFile,
-    image: Annotated[
-        Path,
-        typer.Argument(metavar="IMAGE", help="Microscope image: CZI, OME-TIFF or another format of BioIO."),
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGES",
+            help="Images: files, quoted patterns ('plate*/*.czi'), folders, or a table (.csv) with a column image.",
+        ),
     ],
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="OME-TIFF to write, such as prediction.ome.tif.")],
+    output: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Folder for the predictions, which are named after the images.")
+    ],
     channel: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Channel of the transmitted light; the first channel is 0.")
-    ],
+        str | None,
+        typer.Option(
+            metavar="CHANNEL",
+            show_default="the only one",
+            help="Channel of the transmitted light: its number (the first is 0) or name.",
+        ),
+    ] = None,
+    scene: Annotated[
+        str | None,
+        typer.Option(metavar="SCENE", show_default="all", help="Scene: its number (the first is 0) or name."),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            show_default="all",
+            help="Time point (the first is 0), or z for a z-stack whose planes are stored as time points.",
+        ),
+    ] = None,
     structure: Annotated[
         list[str] | None,
         typer.Option(
@@ -137,6 +202,31 @@ def predict(
             help="Structure to predict. Repeat the option for several.",
         ),
     ] = None,
+    voxel_size: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(
+            metavar="Z Y X", show_default="as the files say", help="Voxel size in um, in place of what the files say."
+        ),
+    ] = None,
+    grid: Annotated[
+        Literal["image", "model"],
+        typer.Option(metavar="GRID", help="Voxels of the predictions: those of the image, or of the model's size."),
+    ] = "image",
+    format_: Annotated[
+        Literal["ome-tiff", "ome-zarr"],
+        typer.Option("--format", metavar="FORMAT", help="File format of the predictions: ome-tiff or ome-zarr."),
+    ] = "ome-tiff",
+    pixels: Annotated[
+        Literal["float32", "uint16"],
+        typer.Option(
+            metavar="TYPE",
+            help="float32: standardised intensities. uint16: each channel over its own range, which the file tells.",
+        ),
+    ] = "float32",
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace predictions that are there. Files of other programs are never."),
+    ] = False,
     overlap: Annotated[
         float,
         typer.Option(
@@ -159,19 +249,40 @@ def predict(
             help="Number format: float32, bf16, fp16, or auto for the fastest that the hardware supports.",
         ),
     ] = "auto",
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="Where to compute: cpu, cuda:1, or auto for the first GPU.")
+    ] = "auto",
     threads: Threads = ALL_CORES,
+    max_memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            metavar="GB",
+            show_default="2, or what a window needs",
+            help="Memory that the process may take.",
+        ),
+    ] = None,
 ) -> None:
-    """Predict structures in one image.
+    """Predict structures in images.
 
-    The output has the transmitted light as its first channel, then a channel for each structure.
+    Each scene of an image gives one OME image: the transmitted light, then a channel for each structure. Predictions
+    that are there already are skipped.
     """
-    from ssp_model.config.read import parse_section
-    from ssp_model.config.schema import PredictConfig
-    from ssp_model.prediction.predict_file import predict_file
+    from ssp_model.prediction.batch import predict_images
+    from ssp_model.prediction.outputs import prepare_folder
+    from ssp_model.prediction.plan import OutputSettings
     from ssp_model.prediction.predictor import Predictor
+    from ssp_model.prediction.requests import ImageRequest, find_requests
+    from ssp_model.prediction.scratch import stopped_in_a_sentence
 
-    config = parse_section(PredictConfig, {"patch": None, "overlap": overlap, "flips": flips})
-    predict_file(Predictor(model, config, precision, threads), image, channel, structure or [], output)
+    with stopped_in_a_sentence():
+        requests = find_requests(images, ImageRequest(Path(), channel, scene, time, voxel_size))
+        prepare_folder(output, [request.path for request in requests])
+        predictor = Predictor(model, None, precision, threads, device=device, overlap=overlap, flips=flips)
+        memory = int(max_memory * 1e9) if max_memory else None
+        settings = OutputSettings(tuple(structure or ()), grid, format_, pixels, memory)
+        outcomes = predict_images(predictor, requests, output, settings, overwrite=overwrite)
+    raise typer.Exit(any(outcome.status == "failed" for outcome in outcomes))
 
 
 @typer_app.command(
@@ -187,10 +298,10 @@ def evaluate(
     """Score a model on the images of a dataset."""
     from ssp_model.config.read import read_config
     from ssp_model.evaluation.evaluate import evaluate_model
-    from ssp_model.prediction.predictor import Predictor
+    from ssp_model.prediction.signal_predictor import SignalPredictor
 
     settings = read_config(config)
-    predictor = Predictor(model, settings.predict, settings.train.precision, threads)
+    predictor = SignalPredictor(model, settings.predict, settings.train.precision, threads)
     save_images = settings.evaluate.save_images
     evaluate_model(predictor, test_set, folder, experiment=settings.experiment, save_images=save_images)
 
@@ -207,6 +318,68 @@ def view(
     from ssp_model.report.viewer import read_prediction, write_viewer
 
     write_viewer(read_prediction(stack), stack.name, page)
+
+
+@typer_app.command(epilog=example('ssp inspect "plates/*.czi" --model model.safetensors --channel 3'))
+def inspect(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Image files, folders of them, or quoted patterns.")
+    ],
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Also read the intensities of each channel; this takes longer.")
+    ] = False,
+    model: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="Also say whether this model can be used on the images.")
+    ] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            show_default="any that can be used",
+            help="Number or name of the transmitted-light channel for the model; the first channel is 0.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")] = False,
+) -> None:
+    """Show what is in image files.
+
+    Shown are axes, pixel sizes and channels, and what is odd. The exit status is 1 if a file can't be read.
+    """
+    from ssp_model.images.find import find_images
+    from ssp_model.images.inspect import inspect_files
+
+    if channel is not None and model is None:
+        raise InputError("--channel says what a model would be given; add --model.")
+    reports = list(inspect_files(find_images(files), pixels=pixels))
+    checks = {}
+    if model:
+        from ssp_model.config.read import parse_section
+        from ssp_model.config.schema import PredictConfig
+        from ssp_model.models.model_file import read_info
+        from ssp_model.prediction.check import check_file
+
+        windows = parse_section(PredictConfig, {"patch": None, "overlap": 0.5, "flips": ""})
+        known = read_info(model)
+        checks = {report.path: check_file(report.path, known, windows, channel) for report in reports if report.scenes}
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        shown = [{**asdict(report), "model": [asdict(c) for c in checks.get(report.path, ())]} for report in reports]
+        typer.echo(json.dumps({"files": shown}, indent=2, ensure_ascii=False))
+    else:
+        from ssp_model.images.inspect_table import console, describe_files
+
+        parts = list(describe_files(reports))
+        if checks:
+            from ssp_model.prediction.check import describe_checks
+
+            parts += describe_checks(checks)
+        out = console()
+        for part in parts:
+            out.print(part)
+    if any(report.error for report in reports):
+        raise typer.Exit(1)
 
 
 @typer_app.command(epilog=example("ssp info model.safetensors"))

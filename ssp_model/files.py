@@ -44,6 +44,19 @@ def write_table(table: "pd.DataFrame", path: str | Path) -> None:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Return the SHA-256 checksum of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
+    """Return the SHA-256 checksum of a file, in hexadecimal; of a folder, that of its files' names and checksums."""
+    path = Path(path)
+    if path.is_dir():
+        inner = sorted(file for file in path.rglob("*") if file.is_file())
+        listed = "".join(f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n" for file in inner)
+        return hashlib.sha256(listed.encode()).hexdigest()
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def size_of(path: str | Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    path = Path(path)
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size

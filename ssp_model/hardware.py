@@ -11,6 +11,8 @@ from typing import Literal, Self
 import psutil
 import torch
 
+from ssp_model.errors import InputError
+
 logger = logging.getLogger(__name__)
 
 Autocast = Callable[[], AbstractContextManager[object]]
@@ -20,11 +22,19 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 _BY_NAME: dict[str, Precision] = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
-def choose_precision(wanted: str = "auto") -> Precision:
-    """Return an arithmetic in Lightning Fabric's terms; `auto` takes the fastest that the hardware has units for."""
+def choose_precision(wanted: str = "auto", *, on_gpu: bool | None = None) -> Precision:
+    """Return an arithmetic in Lightning Fabric's terms; `auto` takes the fastest that the hardware has units for.
+
+    Raises
+    ------
+    InputError
+        There is no arithmetic of this name.
+    """
+    if wanted not in ("auto", *_BY_NAME):
+        raise InputError(f"The precision {wanted!r} is not known; give auto, {', '.join(_BY_NAME)}.")
     if wanted != "auto":
         return _BY_NAME[wanted]
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() if on_gpu is None else on_gpu:
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     has_units = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return "bf16-mixed" if has_units else "32-true"
@@ -38,21 +48,44 @@ class Compute:
     precision: Precision
 
     @classmethod
-    def choose(cls, precision: str = "auto") -> Self:
-        """Take the first GPU, or the CPU where there is none; `precision` is a name as in the configuration."""
-        chosen = choose_precision(precision)
-        if torch.cuda.is_available():
-            return cls(torch.device("cuda", 0), chosen)
+    def choose(cls, precision: str = "auto", device: str = "auto") -> Self:
+        """Return where and how to compute.
+
+        Parameters
+        ----------
+        precision : str
+            A name as in the configuration.
+        device : str
+            Such as `cpu` or `cuda:1`; `auto` takes the first GPU, or the CPU where there is none.
+
+        Raises
+        ------
+        InputError
+            There is no such arithmetic or device here.
+        """
+        place = _device(device)
+        chosen = choose_precision(precision, on_gpu=place.type == "cuda")
+        if place.type == "cuda":
+            return cls(place, chosen)
         if chosen == "16-mixed":
             logger.warning("fp16 needs a GPU; bf16 is used instead")
             chosen = "bf16-mixed"
-        return cls(torch.device("cpu"), chosen)
+        return cls(place, chosen)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Make the context that sets the arithmetic, the same as Lightning Fabric's."""
         if self.precision == "32-true":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16-mixed" else torch.float16)
+
+
+def _device(name: str) -> torch.device:
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    names = ["cpu", *(f"cuda:{number}" for number in range(num_gpus))]
+    wanted = {"auto": "cuda:0" if num_gpus else "cpu", "cuda": "cuda:0"}.get(name, name)
+    if wanted not in names:
+        raise InputError(f"There is no device {name!r} on this machine; give auto or {', '.join(names)}.")
+    return torch.device(wanted)
 
 
 def device_name() -> str:

@@ -48,6 +48,20 @@ def log_to_terminal() -> None:
     logger.setLevel(logging.INFO if process_rank() == 0 else logging.ERROR)
 
 
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Collect the warnings that the package logs in this context, instead of showing them; yield the list of them."""
+    texts: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: texts.append(record.getMessage())  # type: ignore[method-assign]
+    handlers, propagate = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [handler], False
+    try:
+        yield texts
+    finally:
+        logger.handlers, logger.propagate = handlers, propagate
+
+
 def process_rank() -> int:
     """Return the number of this process among those of one training, as the launcher set it; 0 for the first."""
     return max(int(os.environ.get(name) or 0) for name in ("SLURM_PROCID", "RANK", "LOCAL_RANK"))

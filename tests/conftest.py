@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from ssp_model.models.model_file import ModelInfo, make_network, save_model
 from tests.helpers import GOLDEN, PROJECT
 
 
@@ -38,6 +39,23 @@ def shared_data() -> Path:
 def config_values() -> dict:
     """The values of `config.yaml`, to be changed."""
     return yaml.safe_load((PROJECT / "config.yaml").read_text())
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model that has learnt nothing."""
+    info = ModelInfo(
+        structures=("tom20", "zo1"),
+        method="repmode",
+        settings={"width": 2},
+        patch=(16, 16, 16),
+        voxel_size_um=(0.3, 0.3, 0.3),
+        preprocess={"scale": [1, 1, 1]},
+        config={},
+        training={"seed": 3},
+    )
+    save_model(make_network("repmode", 2, info.settings), info, tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
 
 
 def listens(port: int) -> bool:

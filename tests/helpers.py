@@ -37,7 +37,7 @@ def make_datasets(
         with h5py.File(path, "w") as file:
             for row in range(held_out + 3):
                 group = file.create_group(f"{row:04d}")
-                group.attrs.update(path_czi=f"data/{task}/{row}.czi", source_bytes=9, source_sha256=f"{task}{row}")
+                group.attrs.update(image=f"data/{task}/{row}.czi", source_bytes=9, source_sha256=f"{task}{row}")
                 group.attrs["voxel_size_um"] = [0.3, 0.3, 0.3]
                 signal = rng.normal(size=shape).astype(np.float32)
                 for role, voxels in {"signal": signal, task: signal if task == "tom20" else -signal}.items():
@@ -46,7 +46,7 @@ def make_datasets(
         others = {"val": (held_out,), "test": (held_out + 1, held_out + 2)}
         for split, rows in {"train": train_rows[task], **others}.items():
             paths = [f"data/{task}/{row}.czi" for row in rows]
-            pd.DataFrame({"path_czi": paths}).to_csv(splits[task][split], index=False)
+            pd.DataFrame({"image": paths, "signal": 0, "target": 1}).to_csv(splits[task][split], index=False)
     files = {split: folder / f"{split}.h5" for split in SPLITS}
     integrate(splits, volumes, files, {"preprocess": {"scale": [1, 1, 1]}})
     return files

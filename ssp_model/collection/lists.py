@@ -1,4 +1,4 @@
-"""Image lists: the images of a structure, with their signal and target channels.
+"""Image lists of archives: a table of samples of one structure, under the older names of its columns.
 
 A list is a CSV file with the columns `path_czi`, `channel_signal` and `channel_target`. The first channel is 0.
 `path_czi` reads `data/{structure}/{file}`; its last two parts are the image's name in the structure's archive.
@@ -8,40 +8,29 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from ssp_model.collection.samples import ALIASES, check_samples, read_rows
 from ssp_model.errors import InputError
-
-COLUMNS = ("path_czi", "channel_signal", "channel_target")
 
 
 def read_list(path: str | Path) -> pd.DataFrame:
-    """Read an image list: all its rows and columns, in their order.
+    """Read an image list: all its rows and columns, in their order, under the older names.
 
     Raises
     ------
     InputError
-        The file is not a CSV, a column is missing, no image is listed, an image is listed twice, or a channel is not
-        a whole number from 0 up.
+        The file is not a CSV, a column is missing, no image is listed, an image is listed twice, a channel is not
+        a whole number from 0 up, or the signal is the target.
     """
-    try:
-        images = pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not an image list (CSV): {error}. Correct the file or get it again.") from None
-    missing = [column for column in COLUMNS if column not in images]
-    if missing:
-        found = ", ".join(map(str, images.columns))
-        raise InputError(f"{path} has no column {' or '.join(missing)} (its columns: {found}); add it.")
-    if images.empty:
-        raise InputError(f"{path} lists no image; add a row for each image.")
-    doubled = images.path_czi[images.path_czi.duplicated()]
-    if len(doubled):
-        raise InputError(f"{path} lists {doubled.iloc[0]} twice; keep one row for each image.")
-    for column in COLUMNS[1:]:
-        channel = pd.to_numeric(images[column], errors="coerce")
-        wrong = images[channel.isna() | (channel < 0) | (channel % 1 != 0)]
-        if len(wrong):
-            value, image = wrong[column].iloc[0], wrong.path_czi.iloc[0]
-            raise InputError(f"{path} has {column} {value!r} for {image}; write a whole number from 0 up.")
-    return images
+    images = read_rows(path, list(ALIASES.values()))
+    images["image"] = images.image.str.replace("\\", "/")
+    for column in ("signal", "target"):
+        for line, channel in images[column].items():
+            if isinstance(channel, str):
+                raise InputError(
+                    f"{path} line {line} has channel_{column} {channel!r}; write a whole number from 0 up."
+                )
+    check_samples(images, path)
+    return images.rename(columns={column: alias for alias, column in ALIASES.items()}).reset_index(drop=True)
 
 
 def member_name(path_czi: str) -> str:

@@ -4,28 +4,90 @@ These models are the only description of the keys. `python -m ssp_model.config.d
 (`workflow/schemas/config.schema.json`) and the table in `docs/config.md` from them, and a test checks that they agree.
 """
 
+import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 PATCH_STEP = 16
 """Sizes are multiples of this, because the network halves each axis four times."""
+PAGES = {"compare", "data"}
+"""Folders of `results/report` that hold pages of all experiments. They are emptied when these pages are made again."""
+LONGEST_NAME = 100
+"""File names of up to 255 bytes are made of the names, together with the name of an image and an ending."""
+NULL_TEXTS = {"", "~", "null", "none"}
+"""Texts that mean null where a key may be null, in upper or lower case."""
+NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]*$"
+SHA256_PATTERN = "^[0-9a-f]{64}$"
+FLIPS_PATTERN = "^z?y?x?$"
+PATTERN_MEANINGS = {
+    NAME_PATTERN: "have only the characters A-Z, a-z, 0-9, _ and -, and begin with a letter or a digit",
+    SHA256_PATTERN: "be 64 characters of 0-9 and a-f",
+    FLIPS_PATTERN: "be some of the letters zyx, in this order",
+}
+"""What a text should be or have, by its pattern."""
 
-Positive = Annotated[float, Field(gt=0)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-ZYX = tuple[Positive, Positive, Positive]
-PatchSize = Annotated[int, Field(gt=0, multiple_of=PATCH_STEP)]
+
+def _refuse_bool(error: Literal["int_type", "float_type"]) -> BeforeValidator:
+    """Return a check that refuses true and false, which would count as 1 and 0."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise PydanticKnownError(error)
+        return value
+
+    return BeforeValidator(check)
+
+
+def _refuse_repeats(name: str) -> str:
+    """Refuse a name that Snakemake takes for an endless loop between rules."""
+    if repeats := re.search(r"(.+?)\1{19,}$", name):
+        text = "should not end in {part} 20 times or more, because Snakemake refuses such names"
+        raise PydanticCustomError("repeats", text, {"part": repr(repeats[1])})
+    return name
+
+
+def _expand_home(place: str) -> str:
+    """Replace `~` or `~user` at the start of a path by the home folder."""
+    try:
+        return str(Path(place).expanduser()) if place.startswith("~") else place
+    except RuntimeError:  # no such user: a file of this name may be there
+        return place
+
+
+def _read_digits(value: Any) -> Any:
+    """Read a text of digits as a number, as all other keys that are numbers do."""
+    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]+", value) else value
+
+
+def _check_channel(value: Any) -> Any:
+    """Refuse what is neither the number nor the name of a channel."""
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if value is None or is_number or (isinstance(value, str) and value):
+        return value
+    raise PydanticCustomError("channel", "should be a channel's number, from 0, or its name")
+
+
+# pydantic reads a text such as "3" as a number where a number is wanted. This must stay so: the command line of
+# Snakemake gives the keys of a section as text, and YAML takes 1e-4 for text.
+WHOLE, NUMBER = _refuse_bool("int_type"), _refuse_bool("float_type")
+Count = Annotated[int, Field(ge=1), WHOLE]
+Seed = Annotated[int, Field(ge=0, lt=2**32), WHOLE]
+Channel = Annotated[int | str, BeforeValidator(_check_channel)]
+Positive = Annotated[float, Field(gt=0), NUMBER]
+Fraction = Annotated[float, Field(gt=0, lt=1), NUMBER]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=LONGEST_NAME), AfterValidator(_refuse_repeats)]
+ZYX = Annotated[tuple[Positive, Positive, Positive], Field(examples=[[1, 0.37, 0.37]])]
+PatchSize = Annotated[int, Field(gt=0, multiple_of=PATCH_STEP), WHOLE]
+Patch = Annotated[tuple[PatchSize, PatchSize, PatchSize], Field(examples=[[32, 128, 128]])]
 Width = Annotated[
-    int,
-    Field(
-        ge=1,
-        description="Channels of the first level, doubled at each of the four levels below. Published: 32.",
-    ),
+    Count, Field(description="Channels of the first level, doubled at each of the four levels below. Published: 32.")
 ]
-Address = Annotated[str, Field(min_length=1)]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Address = Annotated[str, Field(min_length=1), AfterValidator(_expand_home)]
+Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 
 class Section(BaseModel):
@@ -33,11 +95,30 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_null(cls, values: Any) -> Any:
+        """Read the text null as null where a key may be null: the command line of Snakemake has only text."""
+        if not isinstance(values, dict):
+            return values
+        return {key: None if _means_null(cls.model_fields.get(key), value) else value for key, value in values.items()}
+
+
+def _means_null(field: FieldInfo | None, value: Any) -> bool:
+    may_be_null = field is not None and type(None) in get_args(field.annotation)
+    return may_be_null and isinstance(value, str) and value.lower() in NULL_TEXTS
+
 
 def sections_of(field: FieldInfo) -> list[type[Section]]:
     """Return the sections that a key may hold: none for a plain value, several if the method chooses."""
     options = getattr(field.annotation, "__args__", (field.annotation,))
     return [kind for kind in options if isinstance(kind, type) and issubclass(kind, Section)]
+
+
+def example_of(field: FieldInfo) -> list[Any] | None:
+    """Return an example of the list that a key wants; None if there is none."""
+    notes = [field, *(note for kind in get_args(field.annotation) for note in getattr(kind, "__metadata__", ()))]
+    return next((note.examples[0] for note in notes if getattr(note, "examples", None)), None)
 
 
 def method_of(kind: type[Section]) -> str:
@@ -48,15 +129,19 @@ def method_of(kind: type[Section]) -> str:
 class CollectionConfig(Section):
     """Where the images come from."""
 
+    samples: Address | None = Field(
+        description="Own table of samples (CSV), which lists image files by their paths or addresses (see "
+        "docs/own-images.md); null for archives and image lists."
+    )
     archives: Address = Field(
-        description="Address of the image archive (`.tar.gz`) of each structure; `{structure}` stands for its name. "
-        "`https://`, `http://`, `s3://` (an object in S3), `file://` or a path."
+        description="Address of the archive (tar, also compressed, or zip) or folder of each structure's images; "
+        "`{structure}` stands for its name. `https://`, `http://`, `s3://` (an object in S3), `file://` or a path."
     )
     lists: Address = Field(
         description="Address of the image list of each structure: a CSV file with the columns `path_czi`, "
         "`channel_signal` and `channel_target` (the first channel is 0)."
     )
-    sha256: dict[str, Sha256] = Field(
+    sha256: dict[Address, Sha256] = Field(
         description="SHA-256 checksums by address. A file whose address is here must match; others are not checked."
     )
 
@@ -71,9 +156,9 @@ class CollectionConfig(Section):
 class SplitSizes(Section):
     """Number of images in each split."""
 
-    train: int = Field(ge=1, description="Number of images to train on.")
-    val: int = Field(ge=1, description="Number of images to choose the best model with.")
-    test: int = Field(ge=1, description="Number of images to test the model on.")
+    train: Count = Field(description="Number of images to train on.")
+    val: Count = Field(description="Number of images to choose the best model with.")
+    test: Count = Field(description="Number of images to test the model on.")
 
 
 class DnaConfig(Section):
@@ -89,7 +174,7 @@ class DnaConfig(Section):
 class SplitConfig(Section):
     """How the images of each structure are split."""
 
-    seed: int = Field(ge=0, description="Random seed of the shuffles.")
+    seed: Seed = Field(description="Random seed of the shuffles.")
     train_fraction: Fraction = Field(
         description="Share of a structure's images for training and validation; the rest is for testing."
     )
@@ -131,7 +216,7 @@ class MultiHeadLastConfig(Section):
         description="Multi-Head (Las.), one plain U-Net whose last convolution has a channel for each structure."
     )
     width: Width
-    kernel: Literal[5, 3] = Field(
+    kernel: Annotated[Literal[5, 3], BeforeValidator(_read_digits)] = Field(
         5, description="`multi_head_last` only: voxels of a convolution kernel along each axis, 5 or 3."
     )
 
@@ -149,20 +234,18 @@ def parse_model(values: dict[str, Any]) -> ModelConfig:
 class TrainConfig(Section):
     """The training."""
 
-    patch: tuple[PatchSize, PatchSize, PatchSize] = Field(
-        description=f"Size of the crops (Z, Y, X) in voxels; multiples of {PATCH_STEP}."
-    )
-    epochs: int = Field(ge=1, description="Number of epochs. In an epoch, each training sample gives one random crop.")
-    batch_size: int = Field(ge=1, description="Number of crops in a training step.")
+    patch: Patch = Field(description=f"Size of the crops (Z, Y, X) in voxels; multiples of {PATCH_STEP}.")
+    epochs: Count = Field(description="Number of epochs. In an epoch, each training sample gives one random crop.")
+    batch_size: Count = Field(description="Number of crops in a training step.")
     learning_rate: Positive = Field(description="Learning rate of the optimizer (Adam).")
     schedule: Literal["constant", "cosine"] = Field(
         description="Learning rate during the training: `constant`, or `cosine`, which falls to zero along half a "
         "cosine."
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+    warmup_steps: Annotated[int, Field(ge=0), WHOLE] = Field(
         description="Number of steps in which the learning rate rises linearly at the start; 0 for none."
     )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(
+    weight_decay: Annotated[float, Field(ge=0), NUMBER] = Field(
         description="Decoupled weight decay (AdamW). With 0 the optimizer is Adam."
     )
     gradient_clip: Positive | None = Field(description="Largest norm of the gradient; null for no limit.")
@@ -170,14 +253,14 @@ class TrainConfig(Section):
         description="Decay of a running average of the weights. The averaged weights are then validated and "
         "saved. Null for none."
     )
-    early_stopping: Annotated[int, Field(ge=1)] | None = Field(
+    early_stopping: Count | None = Field(
         description="The training ends after this number of validations without a better model; null for never."
     )
-    keep_every: Annotated[int, Field(ge=1)] | None = Field(
+    keep_every: Count | None = Field(
         description="Number of epochs after which a model is saved again in `results/training`; null for never."
     )
-    validate_every: int = Field(
-        ge=1, description="Epochs from one validation to the next. A validation predicts whole images."
+    validate_every: Count = Field(
+        description="Epochs from one validation to the next. A validation predicts whole images."
     )
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
         description="Number format of the network: `auto` is bf16 where the hardware has units for it, fp16 on "
@@ -198,26 +281,48 @@ class TrackingConfig(Section):
 class PredictConfig(Section):
     """The sliding window over whole images."""
 
-    patch: tuple[PatchSize, PatchSize, PatchSize] | None = Field(
+    patch: Patch | None = Field(
         description="Size of a window (Z, Y, X); null for the size of the crops that the model was trained on."
     )
-    overlap: Annotated[float, Field(ge=0, lt=1)] = Field(
+    overlap: Annotated[float, Field(ge=0, lt=1), NUMBER] = Field(
         description="Share of a window that the next window covers again, from 0 to below 1."
     )
-    flips: Annotated[str, Field(pattern="^z?y?x?$")] = Field(
+    flips: Annotated[str, Field(pattern=FLIPS_PATTERN)] = Field(
         description="Axes, such as `zyx`, along which windows are also predicted flipped. The predictions are "
         "averaged. Each axis doubles the work. Empty for none."
     )
 
 
+class PredictImagesConfig(PredictConfig):
+    """The sliding window over whole images, and images to predict."""
+
+    images: tuple[Address, ...] | None = Field(
+        description="Images to predict with the model: files, patterns (`plates/*.czi`), folders, and tables (`.csv`, "
+        "with a column `image`); null for none. `snakemake predict` predicts them."
+    )
+    channel: Channel | None = Field(
+        description="Channel of the transmitted light in these images: its number (the first is 0) or name. A table "
+        "may give it for each image. Null for images with a single channel."
+    )
+    grid: Literal["image", "model"] = Field(
+        description="Voxels of these predictions: those of the `image`, or at the voxel size of the `model`."
+    )
+    format: Literal["ome-tiff", "ome-zarr"] = Field(description="File format of these predictions.")
+    pixels: Literal["float32", "uint16"] = Field(
+        description="Numbers in these predictions: `float32` for standardised intensities; `uint16` for each channel "
+        "over its own range, which the file tells. `uint16` takes half the disk."
+    )
+    images_per_job: int = Field(ge=1, description="Number of these images that one job predicts.")
+
+
 class EvaluateConfig(Section):
     """What is evaluated, and which images are kept."""
 
-    model: str | None = Field(
+    model: Address | None = Field(
         description="Model file (a path or `s3://`) to evaluate; null for the model that is trained. With a model "
         "file, nothing is trained."
     )
-    test_set: str | None = Field(
+    test_set: Address | None = Field(
         description="Dataset (HDF5, a path or `s3://`) to evaluate on; null for the test split. With a dataset, images "
         "are downloaded only if the training needs them."
     )
@@ -231,11 +336,13 @@ class Config(Section):
     """Everything that a run depends on."""
 
     experiment: Name = Field(description="Name of this experiment, and of its folders under `results`.")
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = Field(
-        description="Random seeds. Each seed is one training."
+    seeds: tuple[Seed, ...] = Field(
+        min_length=1, examples=[[0, 1]], description="Random seeds. Each seed is one training."
     )
-    structures: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
-        description="Structures to train on. Each has an archive and an image list."
+    structures: Annotated[tuple[Name, ...], Field(min_length=1)] | None = Field(
+        examples=[["tom20", "zo1"]],
+        description="Structures to train on. Each has an archive and an image list, or rows in the own table of "
+        "samples; null for all of the table.",
     )
     collection: CollectionConfig
     dna: DnaConfig | None = Field(
@@ -246,13 +353,21 @@ class Config(Section):
     model: ModelConfig = Field(discriminator="method")
     train: TrainConfig
     tracking: TrackingConfig
-    predict: PredictConfig
+    predict: PredictImagesConfig
     evaluate: EvaluateConfig
 
     @property
     def tasks(self) -> list[str]:
         """All structures in alphabetical order, which is the order of the tasks. The drawn structure is included."""
-        return sorted([*self.structures, *([self.dna.name] if self.dna else [])])
+        return sorted([*(self.structures or ()), *([self.dna.name] if self.dna else [])])
+
+    @model_validator(mode="after")
+    def _structures_are_given(self) -> Self:
+        if self.structures is None and self.collection.samples is None:
+            raise ValueError("structures must be a list where collection.samples is null")
+        if self.collection.samples is not None and self.dna is not None:
+            raise ValueError("dna must be null with collection.samples: its images are rows of the table like others")
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -262,6 +377,8 @@ class Config(Section):
             raise ValueError(f"structures and dna.name must all differ, but {', '.join(doubled)} comes twice")
         if "signal" in names:
             raise ValueError("no structure can be called signal: that is the transmitted light")
+        if self.experiment in PAGES:
+            raise ValueError(f"the experiment can't be called {self.experiment}: a page of the report has this name")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds must all differ")
         if self.evaluate.model and len(self.seeds) > 1:

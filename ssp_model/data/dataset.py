@@ -3,7 +3,7 @@
 ```
 /signals/{number}   transmitted light, (Z, Y, X), float32, standardised; each image once, whatever its uses
 /targets/{number}   fluorescence of one structure, likewise; one a sample
-/index/{column}     one entry a sample: task, path_czi, signal and target (the numbers above), statistics, source
+/index/{column}     one entry a sample: task, image, signal and target (the numbers above), statistics, source
 attributes          tasks, axes, units, voxel_size_um, split, version, config
 ```
 Volumes are stored in one piece, uncompressed: a crop is read without touching the rest.
@@ -64,7 +64,7 @@ class Sample:
     ----------
     task : str
         The structure that the target shows.
-    path_czi : str
+    image : str
         The raw image, as its image list names it.
     source_sha256, source_bytes : str, int
         Checksum and size of the raw image.
@@ -74,7 +74,7 @@ class Sample:
     """
 
     task: str
-    path_czi: str
+    image: str
     source_sha256: str
     source_bytes: int
     voxel_size_um: np.ndarray
@@ -101,12 +101,12 @@ def write_dataset(path: str | Path, samples: Iterable[Sample], split: str, confi
     rows: list[dict[str, object]] = []
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         for number, sample in enumerate(samples):
-            if sample.path_czi not in signals:
-                signals[sample.path_czi] = len(signals)
+            if sample.image not in signals:
+                signals[sample.image] = len(signals)
                 voxel_sizes.append(sample.voxel_size_um)
-                _write_volume(file, _signal_name(signals[sample.path_czi]), sample.signal, sample)
+                _write_volume(file, _signal_name(signals[sample.image]), sample.signal, sample)
             _write_volume(file, _target_name(number), sample.target, sample)
-            rows.append(_index_row(sample, signals[sample.path_czi], number))
+            rows.append(_index_row(sample, signals[sample.image], number))
         index = pd.DataFrame(rows)
         for column in index:
             is_number = index[column].dtype.kind in "iuf"
@@ -133,13 +133,13 @@ def _target_name(number: int) -> str:
 
 def _write_volume(file: h5py.File, name: str, volume: Volume, sample: Sample) -> None:
     written = file.create_dataset(name, data=volume.voxels[()])
-    written.attrs.update(path_czi=sample.path_czi, voxel_size_um=sample.voxel_size_um)
+    written.attrs.update(image=sample.image, voxel_size_um=sample.voxel_size_um)
 
 
 def _index_row(sample: Sample, signal_number: int, target_number: int) -> dict[str, object]:
     return {
         "task": sample.task,
-        "path_czi": sample.path_czi,
+        "image": sample.image,
         "signal": signal_number,
         "target": target_number,
         "source_sha256": sample.source_sha256,
@@ -176,6 +176,12 @@ class Dataset:
             self._file = h5py.File(path, "r")
         except OSError as error:
             raise InputError(f"{path} can't be read as a dataset ({error}); integrate it again.") from None
+        if "index" not in self._file or not {"tasks", "voxel_size_um", "config"} <= self._file.attrs.keys():
+            self._file.close()
+            raise InputError(
+                f"{path} is not a dataset: it has no index of samples (a file of results/volumes has none); give a "
+                "file such as results/datasets/test.h5."
+            )
         self.path = Path(path)
         self.tasks = [str(task) for task in self._file.attrs["tasks"]]
         z, y, x = (float(size) for size in self._file.attrs["voxel_size_um"])
@@ -184,6 +190,8 @@ class Dataset:
         self.index = pd.DataFrame(
             {name: [v.decode() for v in c] if c.dtype.kind == "O" else c for name, c in columns.items()}
         )
+        # version 0.1.0 had this name for it
+        self.index = self.index.rename(columns={"path_czi": "image"})
         self.number_tasks(self.tasks)
 
     def number_tasks(self, tasks: Sequence[str]) -> None:

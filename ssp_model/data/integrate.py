@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from ssp_model.collection.samples import read_samples
+from ssp_model.collection.tabulate import places
 from ssp_model.data.dataset import Sample, write_dataset
 from ssp_model.data.splits import SPLITS, check_disjoint
-from ssp_model.data.volumes import VolumesByPath
+from ssp_model.data.volumes import VolumesByImage
 from ssp_model.log import progress
 
 
@@ -36,20 +36,19 @@ def integrate(
     InputError
         An image is in two splits, by its name or by its content, or is not among the volumes.
     """
-    rows = {task: {split: pd.read_csv(of[split]) for split in SPLITS} for task, of in splits.items()}
+    rows = {task: {split: read_samples(of[split], task) for split in SPLITS} for task, of in splits.items()}
     check_disjoint(rows)
-    with VolumesByPath(volumes) as source:
+    with VolumesByImage(volumes) as source:
         source.check_voxel_sizes()
         wanted = {
-            split: [(task, str(image)) for task in sorted(rows) for image in rows[task][split].path_czi]
-            for split in datasets
+            split: [(task, image) for task in sorted(rows) for image in places(rows[task][split])] for split in datasets
         }
         source.check_sources(wanted)
         for split, path in datasets.items():
             write_dataset(path, _samples(source, wanted[split], split), split, config)
 
 
-def _samples(source: VolumesByPath, wanted: list[tuple[str, str]], split: str) -> Iterator[Sample]:
+def _samples(source: VolumesByImage, wanted: list[tuple[str, str]], split: str) -> Iterator[Sample]:
     """Read the samples of a split one by one."""
     with progress(f"integrate {split}", len(wanted), "samples") as advance:
         for task, image in wanted:

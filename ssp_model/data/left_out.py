@@ -9,6 +9,8 @@ from ssp_model.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+LEFT_OUT_COLUMNS = ["image", "scene", "time", "task", "channel", "reason"]
+
 
 def check_left_out(left_out: str | Path, structure: str, on_bad_image: str) -> None:
     """Say which images can't be used.
@@ -16,7 +18,7 @@ def check_left_out(left_out: str | Path, structure: str, on_bad_image: str) -> N
     Parameters
     ----------
     left_out : path
-        CSV file, as `convert_archive` writes it.
+        CSV file, as `convert_images` writes it.
     structure : str
     on_bad_image : str
         `stop` or `skip`.
@@ -39,7 +41,7 @@ def check_left_out(left_out: str | Path, structure: str, on_bad_image: str) -> N
 
 def problem_text(table: pd.DataFrame, structure: str) -> str:
     """Return a text that lists the images of a structure that can't be used, each with its reason."""
-    count = table.path_czi.nunique()
+    count = len(table[["image", "scene", "time"]].drop_duplicates())
     images = "1 image" if count == 1 else f"{count} images"
     # a reason names its image, and may be that of several tasks
     return "\n  ".join([f"{images} of {structure} can't be used:", *table.reason.unique()])

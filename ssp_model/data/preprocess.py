@@ -163,10 +163,11 @@ def to_model_voxels(
     if m_z is None:
         return resized, removed
     del raw
-    return _resize_z(resized, m_z, place), removed
+    return resize_z(resized, m_z, place), removed
 
 
-def _resize_z(planes: Voxels, m_z: np.ndarray, place: Place) -> Voxels:
+def resize_z(planes: Voxels, m_z: np.ndarray, place: Place) -> Voxels:
+    """Resize a volume, (Z, Y, X), along Z by a matrix of `resize_matrix`; `place` makes the place to write to."""
     if isinstance(planes, np.ndarray):
         return np.tensordot(m_z, planes, axes=1)
     depth, height, width = planes.shape

@@ -1,6 +1,9 @@
-"""Training, validation and test images of each structure, as published (RepMode, section 4.1).
+"""Training, validation and test images: those of the Allen collection as published, and those of an own table.
 
-The shuffles are those of the published split, step by step: the same lists and seed give the same files.
+- Image lists (`split_images`, `split_dna`): as published (RepMode, section 4.1). The shuffles are those of the
+  published split, step by step: the same lists and seed give the same files.
+- A table of samples (`split_samples`): the table's own splits, or one draw for all structures. All samples of an image
+  go together, and all of a group (plate, well, donor).
 """
 
 import logging
@@ -11,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from ssp_model.collection.lists import read_list
+from ssp_model.collection.samples import ALIASES, PLACE, read_samples
 from ssp_model.config.schema import DnaConfig, SplitConfig
+from ssp_model.data.draw import draw
 from ssp_model.errors import InputError
 from ssp_model.files import write_table
 
@@ -117,7 +122,7 @@ def check_disjoint(splits: Mapping[str, Mapping[str, pd.DataFrame]]) -> None:
     place: dict[str, tuple[str, str]] = {}
     for task, task_splits in splits.items():
         for split, rows in task_splits.items():
-            for path in rows.path_czi:
+            for path in rows.rename(columns=ALIASES).image:
                 first_task, first_split = place.setdefault(path, (task, split))
                 if first_split != split:
                     raise InputError(
@@ -125,6 +130,111 @@ def check_disjoint(splits: Mapping[str, Mapping[str, pd.DataFrame]]) -> None:
                         "a model would be measured on what it has learnt from. Split again (snakemake "
                         "--forcerun split_structure split_dna)."
                     )
+
+
+def split_samples(samples: pd.DataFrame, config: SplitConfig) -> dict[str, pd.DataFrame]:
+    """Split a table of samples.
+
+    Splits that the table gives are kept. Else they are drawn: each structure's samples are shared out as near to the
+    fractions as whole images or groups allow (`data/draw.py`). Neither the order of the rows nor any further column
+    changes the splits.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        As `read_samples` returns it.
+
+    Returns
+    -------
+    dict
+        `train`, `val` and `test`: rows of the table, sorted by image, scene, time and structure.
+
+    Raises
+    ------
+    InputError
+        A structure has no image for one of the splits, or the table puts one image or one group into two splits.
+    """
+    samples = _sorted(samples)
+    if "split" in samples:
+        _check_given(samples)
+        split = samples.split
+    else:
+        split = _drawn(samples, config)
+    return {name: samples[split == name].reset_index(drop=True) for name in SPLITS}
+
+
+def _sorted(samples: pd.DataFrame) -> pd.DataFrame:
+    cells = [samples[column] for column in (*PLACE, "structure")]
+    keys = [tuple(map(_rank, row)) for row in zip(*cells, strict=True)]
+    return samples.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
+
+
+def _rank(value: int | str | None) -> tuple[int, int, str]:
+    """Return a key that sorts nothing before numbers, and numbers before names."""
+    if value is None:
+        return (0, 0, "")
+    return (2, 0, value) if isinstance(value, str) else (1, value, "")
+
+
+def _check_given(samples: pd.DataFrame) -> None:
+    """Refuse splits of a table that share an image or a group, or that leave a structure out."""
+    for column in ("group", "image"):
+        if column not in samples:
+            continue
+        for name, found in samples.groupby(column).split.unique().items():
+            if len(found) > 1:
+                raise InputError(
+                    f"The table of samples puts the {column} {name} into {' and '.join(found)}; a model would be "
+                    f"measured on what it has learnt from. Give all its rows one split."
+                )
+    for structure, found in samples.groupby("structure").split.unique().items():
+        lacking = [split for split in SPLITS if split not in found]
+        if lacking:
+            raise InputError(
+                f"The table of samples has no {' and no '.join(lacking)} image of {structure}; give the split "
+                f"{' or '.join(lacking)} to some of its rows, or remove the column split to have all splits drawn."
+            )
+
+
+def _drawn(samples: pd.DataFrame, config: SplitConfig) -> pd.Series:
+    """Draw the split of each sample."""
+    unit = _units(samples)
+    structure, structures = pd.factorize(samples.structure)
+    counts = np.zeros((unit.max() + 1, len(structures)), int)
+    np.add.at(counts, (unit, structure), 1)
+    kind = "group" if "group" in samples else "image"
+    for name, num_units in zip(structures, (counts > 0).sum(axis=0), strict=True):
+        if num_units < len(SPLITS):
+            found = f"{num_units} {kind}{'s' if num_units > 1 else ''}"
+            raise InputError(
+                f"{name} has only {found}{' that share no image' if num_units > 1 and kind == 'group' else ''}, but "
+                f"needs one each for {', '.join(SPLITS)} at least; add more of its images or remove its rows."
+            )
+    fractions = config.train_fraction, config.fit_fraction
+    shares = (fractions[0] * fractions[1], fractions[0] * (1 - fractions[1]), 1 - fractions[0])
+    parts = draw(counts, shares, config.seed)
+    if parts is None:
+        raise InputError(
+            f"No draw gives each of {', '.join(sorted(structures))} an image in each split, because they share their "
+            f"{kind}s; add images, or say in a column split which rows are for {', '.join(SPLITS)}."
+        )
+    return pd.Series(np.array(SPLITS)[parts[unit]], index=samples.index)
+
+
+def _units(samples: pd.DataFrame) -> np.ndarray:
+    """Return the number of the unit of each row: rows of one image or of one group are of one unit."""
+    # pages that need the names of splits are spared the import
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    image, images = pd.factorize(samples.image)
+    if "group" not in samples:
+        return image
+    group, groups = pd.factorize(samples.group)
+    num_nodes = len(images) + len(groups)
+    links = coo_array((np.ones(len(samples)), (image, group + len(images))), shape=(num_nodes, num_nodes))
+    _, component = connected_components(links, directed=False)
+    return pd.factorize(component[image])[0]
 
 
 def write_structure_splits(
@@ -171,10 +281,70 @@ def write_dna_splits(
         logger.info("%s %s: %d images", config.name, split, len(drawn))
 
 
+def write_sample_splits(
+    samples: str | Path,
+    left_out: Iterable[str | Path],
+    outputs: Mapping[str, Mapping[str, str | Path]],
+    *,
+    structures: Sequence[str],
+    config: SplitConfig,
+) -> None:
+    """Split a table of samples and write three lists for each structure; samples left out go after the split.
+
+    The whole table is split, so that the splits are the same whichever structures are used.
+
+    Parameters
+    ----------
+    samples : path
+        Table of samples.
+    left_out : iterable of path
+        CSV files with the columns `task`, `image` (or `path_czi`), and where needed `scene` and `time`: samples that
+        can't be used.
+    outputs : mapping
+        For each structure the CSV files to write for `train`, `val` and `test`.
+    structures : sequence of str
+        Structures to write.
+
+    Raises
+    ------
+    InputError
+        The table is wrong, can't be split, or lacks a structure, or no sample of a split can be used.
+    """
+    table = read_samples(samples)
+    lacking = [structure for structure in structures if structure not in set(table.structure)]
+    if lacking:
+        found = ", ".join(sorted(table.structure.unique()))
+        raise InputError(f"{samples} has no row of {' or '.join(lacking)} (its structures: {found}); add rows.")
+    unusable = pd.concat([pd.DataFrame(columns=["task", "image"]), *map(_read_left_out, left_out)])
+    splits = split_samples(table, config)
+    for structure in structures:
+        for split in SPLITS:
+            rows = splits[split][splits[split].structure == structure]
+            usable = rows[~_is_left_out(rows, unusable[unusable.task == structure])]
+            if usable.empty:
+                raise InputError(
+                    f"None of the {len(rows)} {split} samples of {structure} can be used; see its left_out.csv."
+                )
+            write_table(usable, outputs[structure][split])
+            logger.info("%s %s: %d samples", structure, split, len(usable))
+
+
+def _read_left_out(path: str | Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False).rename(columns=ALIASES)
+
+
+def _is_left_out(rows: pd.DataFrame, left_out: pd.DataFrame) -> np.ndarray:
+    """Whether each row is left out: its image, its scene and time too where `left_out` has these columns."""
+    place = [column for column in PLACE if column in left_out]
+    names = {tuple(row) for row in left_out[place].fillna("").to_numpy()}
+    as_text = ["" if cell is None else str(cell) for cell in rows[place].to_numpy().flat]
+    return np.array([tuple(row) in names for row in np.reshape(as_text, (-1, len(place)))])
+
+
 def _unusable(left_out: Iterable[str | Path], task: str) -> set[str]:
     """Images that a task can't use, from the lists of images left out."""
     tables = [pd.read_csv(path) for path in left_out]
-    return {path for table in tables for path in table.path_czi[table.task == task]}
+    return {image for table in tables for image in table.image[table.task == task]}
 
 
 def by_split(tasks: Sequence[str], paths: Sequence[str | Path]) -> dict[str, dict[str, str | Path]]:

@@ -1,16 +1,17 @@
 """The file of volumes, `results/volumes/{structure}.h5`: each image of a structure once, at training resolution.
 
 ```
-/{row}              an image, named by its row in the image list (0000, 0001, ...)
-/{row}/signal       transmitted light, (Z, Y, X), float32, standardised
-/{row}/{task}       fluorescence, likewise; one a task: the structure's name, the DNA's name
-attributes          structure, axes, content, preprocess, version; of an image its path_czi, sizes and source;
+/{number}             an image, named by its place in the table of samples (0000, 0001, ...)
+/{number}/signal       transmitted light, (Z, Y, X), float32, standardised
+/{number}/{task}       fluorescence, likewise; one a task: the structure's name, the DNA's name
+attributes          structure, axes, content, preprocess, version; of an image its name, sizes and source;
                     of a volume its channel, channel_name, mean and std
 ```
 """
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ import h5py
 import numpy as np
 
 import ssp_model
+from ssp_model.collection.tabulate import place_text
 from ssp_model.data.dataset import SAME_VOXEL_SIZE, Sample, Volume, in_um
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
@@ -33,11 +35,32 @@ SIGNAL = "signal"
 
 @dataclass(frozen=True)
 class ImageJob:
-    """What to convert of one image: the channel of each role (`signal`, and the tasks it has a target for)."""
+    """What to convert of one image.
 
-    row: int
-    path_czi: str
-    channels: dict[str, int]
+    Attributes
+    ----------
+    number : int
+        Its place among the images of the file of volumes.
+    image : str
+        As the table of samples names it.
+    scene, time : int or str, optional
+    voxel_size_um : tuple of float, optional
+        Z, Y, X, in place of the pixel sizes that the image gives.
+    channels : dict
+        The channel of each role: `signal`, and the tasks that it has a target for.
+    """
+
+    number: int
+    image: str
+    scene: int | str | None = None
+    time: int | str | None = None
+    voxel_size_um: tuple[float, ...] | None = None
+    channels: dict[str, int | str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """What to call the image, with scene and time."""
+        return place_text(self.image, self.scene, self.time)
 
 
 @dataclass
@@ -79,9 +102,9 @@ def new_volumes(
 
 
 def _write_image(file: h5py.File, image: ConvertedImage) -> None:
-    group = file.create_group(f"{image.job.row:04d}")
+    group = file.create_group(f"{image.job.number:04d}")
     group.attrs.update(
-        path_czi=image.job.path_czi,
+        image=image.job.place,
         source_bytes=image.source_bytes,
         source_sha256=image.source_sha256,
         pixel_size_um=image.pixel_size_um,
@@ -105,8 +128,8 @@ class StoredVolumes(NamedTuple):
     source_sha256: str
 
 
-class VolumesByPath:
-    """The volumes of all structures, found by `path_czi`; one file is open at a time, however many there are.
+class VolumesByImage:
+    """The volumes of all structures, found by the image's name; one file is open at a time, however many there are.
 
     Parameters
     ----------
@@ -117,13 +140,12 @@ class VolumesByPath:
     def __init__(self, volumes: Mapping[str, str | Path]) -> None:
         self._volumes = volumes
         self._open: tuple[str, h5py.File] | None = None
-        self._images = {
-            group.attrs["path_czi"]: StoredVolumes(
-                structure, name, group.attrs["voxel_size_um"], str(group.attrs["source_sha256"])
-            )
-            for structure in volumes
-            for name, group in self._file(structure).items()
-        }
+        # an image may be in the volumes of two structures, each with its own target
+        self._images: dict[str, list[StoredVolumes]] = defaultdict(list)
+        for structure in volumes:
+            for name, group in self._file(structure).items():
+                size, checksum = group.attrs["voxel_size_um"], str(group.attrs["source_sha256"])
+                self._images[str(group.attrs["image"])].append(StoredVolumes(structure, name, size, checksum))
 
     def __enter__(self) -> Self:
         return self
@@ -142,7 +164,7 @@ class VolumesByPath:
         self._open = structure, h5py.File(self._volumes[structure], "r")
         return self._open[1]
 
-    def sample(self, path_czi: str, task: str) -> Sample:
+    def sample(self, image: str, task: str) -> Sample:
         """Return an image's signal and its target of a task; voxels are read when asked for, before the next sample.
 
         Raises
@@ -150,10 +172,10 @@ class VolumesByPath:
         InputError
             There is no such volume.
         """
-        group = self._group(path_czi, task)
+        group = self._group(image, task)
         return Sample(
             task=task,
-            path_czi=path_czi,
+            image=image,
             source_sha256=group.attrs["source_sha256"],
             source_bytes=group.attrs["source_bytes"],
             voxel_size_um=group.attrs["voxel_size_um"],
@@ -161,15 +183,16 @@ class VolumesByPath:
             target=_read_volume(group[task]),
         )
 
-    def _group(self, path_czi: str, role: str) -> h5py.Group:
-        image = self._images.get(path_czi)
-        group = self._file(image.structure)[image.group] if image else None
-        if group is None or role not in group:
-            where = self._volumes[image.structure] if image else f"the volumes of {', '.join(self._volumes)}"
-            raise InputError(
-                f"{path_czi} has no {role} volume in {where}; convert again (snakemake --forcerun convert_archive)."
-            )
-        return group
+    def _group(self, image: str, role: str) -> h5py.Group:
+        for stored in self._images.get(image, ()):
+            group = self._file(stored.structure)[stored.group]
+            if role in group:
+                return group
+        found = dict.fromkeys(stored.structure for stored in self._images.get(image, ())) or self._volumes
+        where = ", ".join(str(self._volumes[structure]) for structure in found)
+        raise InputError(
+            f"{image} has no {role} volume in {where}; convert again (snakemake --forcerun convert_images)."
+        )
 
     def check_voxel_sizes(self) -> None:
         """Warn of mixed voxel sizes, naming two images that differ: a network learns at one voxel size.
@@ -177,19 +200,20 @@ class VolumesByPath:
         With factors given explicitly, as published, that is the user's choice.
         """
         known = [
-            (image.voxel_size_um, path)
-            for path, image in self._images.items()
-            if np.isfinite(image.voxel_size_um).all()
+            (stored.voxel_size_um, image)
+            for image, all_stored in self._images.items()
+            for stored in all_stored
+            if np.isfinite(stored.voxel_size_um).all()
         ]
         if not known:
             return
-        first, first_path = known[0]
-        for size, path in known[1:]:
+        first, first_image = known[0]
+        for size, image in known[1:]:
             if np.abs(size / first - 1).max() > SAME_VOXEL_SIZE:
                 logger.warning(
                     "voxel sizes differ after resizing: %s in %s, %s in %s (Z, Y, X); preprocess.voxel_size_um instead "
                     "of preprocess.scale would bring all to one",
-                    in_um(first), first_path, in_um(size), path,
+                    in_um(first), first_image, in_um(size), image,
                 )  # fmt: skip
                 return
 
@@ -199,7 +223,7 @@ class VolumesByPath:
         Parameters
         ----------
         samples : mapping
-            For each split, task and `path_czi` of its samples.
+            For each split, task and `image` of its samples.
 
         Raises
         ------
@@ -209,11 +233,10 @@ class VolumesByPath:
         place: dict[str, tuple[str, str]] = {}
         for split, images in samples.items():
             for task, image in images:
-                self._group(image, task)
-                digest = self._images[image].source_sha256
+                digest = self._group(image, task).attrs["source_sha256"]
                 first_split, first_image = place.setdefault(digest, (split, image))
                 if first_split != split:
                     raise InputError(
                         f"{first_image} ({first_split}) and {image} ({split}) are the same file, so a model would be "
-                        "measured on what it has learnt from; take one of them off its image list."
+                        "measured on what it has learnt from; take one of them off its list of images."
                     )

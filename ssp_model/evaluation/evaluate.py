@@ -14,10 +14,10 @@ from ssp_model.errors import InputError
 from ssp_model.evaluation.metrics import score
 from ssp_model.evaluation.scores import Run, places, read_scores, summarise
 from ssp_model.files import replacing, write_table
-from ssp_model.images.ome_tiff import write_ome_tiff
+from ssp_model.images.ome_tiff import write_channels
 from ssp_model.log import progress
 from ssp_model.models.model_file import ModelInfo
-from ssp_model.prediction.predictor import Predictor
+from ssp_model.prediction.signal_predictor import SignalPredictor
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ SaveImages = Literal["pictured", "all"]
 
 
 def evaluate_structure(
-    predictor: Predictor,
+    predictor: SignalPredictor,
     test_set: str | Path,
     *,
     run: Run,
@@ -39,7 +39,7 @@ def evaluate_structure(
 
     Parameters
     ----------
-    predictor : Predictor
+    predictor : SignalPredictor
         The model.
     test_set : path
         Dataset (HDF5).
@@ -68,10 +68,10 @@ def evaluate_structure(
         scores = []
         with progress(f"evaluate {structure}", len(samples), "images") as advance:
             for sample in samples:
-                prediction = np.asarray(predictor.predict(dataset.signal(sample), structure))
+                prediction = np.asarray(predictor.predict_signal(dataset.signal(sample), structure))
                 # which images to keep is known when all are scored
                 np.save(folder / f"{sample}.npy", prediction)
-                row = {**run._asdict(), "structure": structure, "path_czi": dataset.index.path_czi[sample]}
+                row = {**run._asdict(), "structure": structure, "image": dataset.index.image[sample]}
                 scores.append({"sample": sample, **row, **score(prediction, dataset.target(sample)[()])})
                 advance(1)
         table = pd.DataFrame(scores)
@@ -88,7 +88,7 @@ def evaluate_structure(
 
 
 def evaluate_model(
-    predictor: Predictor, test_set: str | Path, folder: str | Path, *, experiment: str, save_images: SaveImages
+    predictor: SignalPredictor, test_set: str | Path, folder: str | Path, *, experiment: str, save_images: SaveImages
 ) -> None:
     """Score a model on all structures of a dataset, into a folder.
 
@@ -129,12 +129,14 @@ def evaluate_model(
     summarise(list(parts.values()), *(folder / f"{name}.csv" for name in ("per_image", "per_structure", "overall")))
 
 
-def predict_composite(predictor: Predictor, test_set: str | Path, per_image: str | Path, output: str | Path) -> None:
+def predict_composite(
+    predictor: SignalPredictor, test_set: str | Path, per_image: str | Path, output: str | Path
+) -> None:
     """Predict all structures in the signal of one test image: that of median R2 of all.
 
     Parameters
     ----------
-    predictor : Predictor
+    predictor : SignalPredictor
         The model.
     test_set, per_image : path
         Dataset, and the scores of all its images.
@@ -154,14 +156,14 @@ def predict_composite(predictor: Predictor, test_set: str | Path, per_image: str
         progress("predict", len(structures), "structures") as advance,
     ):
         check_dataset(dataset, predictor.info)
-        of_median = (dataset.index.task == median.structure) & (dataset.index.path_czi == median.path_czi)
+        of_median = (dataset.index.task == median.structure) & (dataset.index.image == median.image)
         signal = dataset.signal(dataset.index.index[of_median][0])[()]
         channels = [signal]
         for structure in structures:
             predicted = file.create_dataset(structure, signal.shape, np.float32)
-            channels.append(predictor.predict(signal, structure, out=predicted))
+            channels.append(predictor.predict_signal(signal, structure, out=predicted))
             advance(1)
-        write_ome_tiff(output, channels, ["transmitted light", *structures], dataset.voxel_size_um)
+        write_channels(output, channels, ["transmitted light", *structures], dataset.voxel_size_um)
 
 
 def check_dataset(dataset: Dataset, info: ModelInfo) -> None:
@@ -185,7 +187,7 @@ def image_file(dataset: Dataset, sample: int) -> str:
     """Return the name of the file with a sample's prediction, in its structure's folder of images."""
     row = dataset.index.loc[sample]
     # images of DNA come from several structures, whose files may be named alike
-    source = Path(row.path_czi)
+    source = Path(row.image)
     return f"{source.parent.name}_{source.stem}.ome.tif"
 
 
@@ -193,4 +195,4 @@ def save_image(dataset: Dataset, sample: int, prediction: np.ndarray, path: Path
     """Write signal, target and prediction of a sample as one OME-TIFF."""
     structure = dataset.index.task[sample]
     names = ["transmitted light", f"{structure} target", f"{structure} prediction"]
-    write_ome_tiff(path, [dataset.signal(sample), dataset.target(sample), prediction], names, dataset.voxel_size_um)
+    write_channels(path, [dataset.signal(sample), dataset.target(sample), prediction], names, dataset.voxel_size_um)

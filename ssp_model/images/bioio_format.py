@@ -1,6 +1,9 @@
 """Other formats (ND2, LIF and more), by BioIO and its plugins, which the extra `formats` installs."""
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,7 @@ class BioioFormat:
         except ImportError:
             raise InputError(_not_readable(path)) from None
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with _silent():
                 self._image = BioImage(path)
         except UnsupportedFileFormatError:
             raise InputError(_not_readable(path)) from None
@@ -63,6 +65,19 @@ class BioioFormat:
             pixel_size=pixel_size([sizes.Z, sizes.Y, sizes.X], ["µm"] * 3, "BioIO", shape),
             colour_channels=frozenset(range(len(names)) if colours else ()),
         )
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep quiet about readers that BioIO tries in vain: the error that follows says what the user can do."""
+    log = logging.getLogger("bioio.bio_image")
+    before, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = before
 
 
 def _not_readable(path: Path) -> str:

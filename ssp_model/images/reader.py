@@ -82,7 +82,7 @@ class ImageFile(AbstractContextManager["ImageFile"]):
         self,
         scene: int | str | None = None,
         time: int | str | None = None,
-        voxel_size_um: Sequence[float] | None = None,
+        voxel_size_um: Sequence[float | None] | None = None,
     ) -> "Image":
         """Return one scene at one time point.
 
@@ -91,8 +91,8 @@ class ImageFile(AbstractContextManager["ImageFile"]):
         scene, time
             Number, or name of a scene; `TIME_IS_Z` takes the time points as the planes of one stack. Without, the
             first; a warning tells if there are more.
-        voxel_size_um : sequence of float, optional
-            Z, Y, X, in place of what the file says.
+        voxel_size_um : sequence of float or None, optional
+            Z, Y, X, in place of what the file says; None for an axis whose size the file gives.
 
         Raises
         ------
@@ -106,7 +106,7 @@ class ImageFile(AbstractContextManager["ImageFile"]):
         for note in info.notes:
             logger.warning("%s: %s", self._scene_text(number), note)
         if voxel_size_um is not None:
-            z, y, x = voxel_size_um
+            z, y, x = (size or own for size, own in zip(voxel_size_um, info.pixel_size.um, strict=True))
             info = replace(info, pixel_size=PixelSize((z, y, x), "given"))
         return Image(self, number, info, self._time(number, time))
 
@@ -204,12 +204,7 @@ class Image:
             There is no such channel, or it can't be decoded, is not whole, or holds colours or complex numbers.
         """
         number = self.channel(channel)
-        self._check_type(channel)
-        if missing := self.missing_planes(channel):
-            raise InputError(
-                f"{self.channel_text(channel)} is not whole: {len(missing)} of its {self.shape_zyx[0]} planes are "
-                f"missing (the first is plane {missing[0]}); copy the file again or leave it out."
-            )
+        self.check(channel)
         for time, z in self._places():
             with _naming(self._file.path, self.name, f"channel {number} can't be decoded"):
                 plane = self._file._opened.plane(self._scene, time, number, z)
@@ -218,6 +213,21 @@ class Image:
                 if plane.shape != self.shape_zyx[1:]:
                     raise ValueError(f"plane {z} has {plane.shape} pixels and not {self.shape_zyx[1:]}")
             yield plane
+
+    def check(self, channel: int | str) -> None:
+        """Refuse a channel that can't be read as intensities; nothing is decoded for it.
+
+        Raises
+        ------
+        InputError
+            There is no such channel, or it is not whole, or holds colours or complex numbers.
+        """
+        self._check_type(channel)
+        if missing := self.missing_planes(channel):
+            raise InputError(
+                f"{self.channel_text(channel)} is not whole: {len(missing)} of its {self.shape_zyx[0]} planes are "
+                f"missing (the first is plane {missing[0]}); copy the file again or leave it out."
+            )
 
     def missing_planes(self, channel: int | str) -> list[int]:
         """Return which planes of a channel the file does not hold; they are counted from 0."""

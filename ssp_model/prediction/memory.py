@@ -20,7 +20,9 @@ MOST_AT_ONCE = 32
 SMALLEST_WINDOW = (16, 16, 16)
 
 
-def windows_at_once(network: nn.Module, patch: Sequence[int], autocast: Autocast | None = None) -> int:
+def windows_at_once(
+    network: nn.Module, patch: Sequence[int], autocast: Autocast | None = None, memory: int | None = None
+) -> int:
     """Return how many windows fit in memory at once, from 1 to `MOST_AT_ONCE`.
 
     A result may depend on this number by its last bits: torch computes a single window in another way than several.
@@ -33,6 +35,8 @@ def windows_at_once(network: nn.Module, patch: Sequence[int], autocast: Autocast
         Size of a window, Z, Y, X.
     autocast : callable, optional
         Makes the context that sets the arithmetic.
+    memory : int, optional
+        Bytes that the windows may take on a CPU; `MEMORY_ON_CPU` without. One window is predicted in any case.
     """
     device = next(network.parameters()).device
     if device.type == "cuda":
@@ -41,10 +45,14 @@ def windows_at_once(network: nn.Module, patch: Sequence[int], autocast: Autocast
         free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         limit, one = free // 2, peak_bytes_on_gpu(network, patch, autocast)
     else:
-        # memory grows with the voxels, so the smallest window tells it and takes no time
-        times_larger = math.prod(patch) / math.prod(SMALLEST_WINDOW)
-        limit, one = MEMORY_ON_CPU, int(tensor_bytes(network, SMALLEST_WINDOW) * times_larger)
+        limit, one = MEMORY_ON_CPU if memory is None else memory, window_bytes(network, patch)
     return min(max(limit // one, 1), MOST_AT_ONCE)
+
+
+def window_bytes(network: nn.Module, patch: Sequence[int]) -> int:
+    """Return the bytes of CPU memory that one window takes at most."""
+    # memory grows with the voxels, so the smallest window tells it and takes no time
+    return int(tensor_bytes(network, SMALLEST_WINDOW) * math.prod(patch) / math.prod(SMALLEST_WINDOW))
 
 
 @torch.inference_mode()

@@ -1,86 +1,152 @@
 """A trained model, ready to predict whole images."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from time import perf_counter
+from typing import Literal
 
+import numpy as np
 import torch
-from torch import nn
 
-from ssp_model.config.schema import PredictConfig
-from ssp_model.hardware import Compute
+from ssp_model.data.preprocess import to_model_voxels
+from ssp_model.errors import InputError
+from ssp_model.files import sha256_of
 from ssp_model.images.description import Voxels
-from ssp_model.models.model_file import load_model
-from ssp_model.prediction.sliding_window import Windows, predict_volume, specialised
+from ssp_model.images.reader import Image
+from ssp_model.prediction.array_image import opened_image
+from ssp_model.prediction.grid import factors_to_model, on_image_grid
+from ssp_model.prediction.memory import SMALLEST_WINDOW, window_bytes
+from ssp_model.prediction.signal_predictor import Advance, SignalPredictor
+from ssp_model.prediction.sliding_window import Place, predict_strips, predict_windows
+
+Grid = Literal["image", "model"]
+"""Where a prediction's voxels lie: as those of the image, or at the voxel size of the model's training images."""
 
 
-class Predictor:
+class Predictor(SignalPredictor):
     """Predict structures in whole images with the model of a file.
 
-    Parameters
-    ----------
-    model_path : path
-        Model file.
-    config : PredictConfig
-        The sliding window.
-    precision : str
-        Arithmetic, as `train.precision`.
-    threads : int
-        CPU threads.
-
-    Attributes
-    ----------
-    info : ModelInfo
-        What the model file says of the model.
-
-    Raises
-    ------
-    InputError
-        The file is not a model file of this project.
+    Parameters, attributes and errors are those of `SignalPredictor`.
     """
-
-    def __init__(
-        self, model_path: str | Path, config: PredictConfig, precision: str = "auto", threads: int = 1
-    ) -> None:
-        torch.set_num_threads(threads)
-        self._compute = Compute.choose(precision)
-        self._model, self.info = load_model(model_path, self._compute.device)
-        self._windows = Windows.of(self.info.patch, config)
-        self._network: tuple[int, nn.Module] | None = None
 
     def predict(
         self,
-        signal: Voxels,
-        structure: str,
+        image: np.ndarray | str | Path | Image,
+        structures: Sequence[str] | None = None,
         *,
-        out: Voxels | None = None,
-        advance: Callable[[float], None] | None = None,
-    ) -> Voxels:
-        """Predict one structure in an image; quicker if it is that of the image before.
+        channel: int | str | None = None,
+        voxel_size_um: Sequence[float] | None = None,
+        grid: Grid = "image",
+        advance: Advance | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Predict structures in an image, in memory.
 
         Parameters
         ----------
-        signal : array or HDF5 dataset
-            Standardised transmitted light at the model's voxel size, (Z, Y, X).
-        structure : str
-            One of `info.structures`.
-        out, advance : optional
-            As for `predict_volume`.
+        image : array, path or Image
+            Raw intensities of the transmitted light, (Z, Y, X); or a microscope file, of which the first scene and
+            time point are used; or any other image of a file that `ssp_model.images.reader.open_file` opens.
+        structures : sequence of str, optional
+            All that the model knows without.
+        channel : int or str, optional
+            Channel of the transmitted light: its number, from 0, or name. Needed if the image has several.
+        voxel_size_um : sequence of float, optional
+            Z, Y, X, of an array, or in place of what a file says. An array without it is resized as the training
+            images were.
+        grid : str
+            `image` brings the predictions back to the image's own voxels, `model` leaves them at the model's.
+        advance : callable, optional
+            Told how many voxels more are done, at the model's voxel size.
 
         Returns
         -------
-        array or HDF5 dataset
-            Predicted fluorescence, standardised, (Z, Y, X).
+        dict
+            By structure: predicted fluorescence, standardised, (Z, Y, X), float32.
 
         Raises
         ------
         InputError
-            The model does not know the structure.
+            The image can't be read or used, or the model does not know a structure.
+        """
+        names = self.structures(structures)
+        with opened_image(image, voxel_size_um) as opened:
+            signal = self._signal(opened, channel)
+            predicted = {}
+            for name in names:
+                volume = self.predict_signal(signal, name, advance=advance)
+                if grid == "image":
+                    volume = np.stack(list(on_image_grid(volume, opened.shape_zyx)))
+                predicted[name] = np.asarray(volume)
+            return predicted
+
+    def predict_parts(
+        self,
+        image: np.ndarray | str | Path | Image,
+        structure: str,
+        *,
+        channel: int | str | None = None,
+        voxel_size_um: Sequence[float] | None = None,
+    ) -> Iterator[tuple[Place, np.ndarray]]:
+        """Predict one structure in an image part by part, at the model's voxel size, for a result that is too large.
+
+        Parameters
+        ----------
+        image, channel, voxel_size_um :
+            As for `predict`.
+        structure : str
+
+        Yields
+        ------
+        tuple
+            Where a finished part lies in the result (slices along Z, Y and X), and its voxels, as of `predict`. The
+            parts follow each other along one axis.
+
+        Raises
+        ------
+        InputError
+            As for `predict`.
         """
         network = self._specialised(self.info.task(structure))
-        return predict_volume(network, signal, self._windows, self._compute.autocast, out, advance=advance)
+        with opened_image(image, voxel_size_um) as opened:
+            signal = self._signal(opened, channel)
+        yield from predict_strips(network, signal, self.windows, self.compute.autocast)
 
-    def _specialised(self, task: int) -> nn.Module:
-        if self._network is None or self._network[0] != task:
-            self._network = None  # two at once may not fit in memory
-            self._network = task, specialised(self._model, task)
-        return self._network[1]
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 checksum of the model file."""
+        return sha256_of(self.path)
+
+    @cached_property
+    def window_bytes(self) -> int:
+        """Bytes of CPU memory that the prediction of a window takes."""
+        on_gpu = self.compute.device.type == "cuda"
+        return 0 if on_gpu else window_bytes(self._specialised(0), self.windows.patch)
+
+    @cached_property
+    def seconds_a_window(self) -> float:
+        """Time that the prediction of one window takes on this machine, by one on trial."""
+        network = self._specialised(0)
+        for patch in (SMALLEST_WINDOW, self.windows.patch):
+            # the first only wakes the machine
+            started = perf_counter()
+            predict_windows(network, torch.zeros(1, 1, *patch), self.compute.autocast)
+        return perf_counter() - started
+
+    def _signal(self, image: Image, channel: int | str | None) -> Voxels:
+        number = only_channel(image) if channel is None else channel
+        return to_model_voxels(image, number, factors_to_model(image, self.info))[0]
+
+
+def only_channel(image: Image) -> int:
+    """Return the channel of an image that has a single one.
+
+    Raises
+    ------
+    InputError
+        It has several.
+    """
+    if len(image.channel_names) > 1:
+        listed = ", ".join(f"{i} {name}" for i, name in enumerate(image.channel_names))
+        raise InputError(f"{image.name} has the channels {listed}; say which of them is the transmitted light.")
+    return 0

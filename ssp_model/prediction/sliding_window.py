@@ -7,6 +7,7 @@ An image is predicted in strips, each as thick as a window: the signal is read, 
 strip. So memory does not depend on how many strips there are, and both may lie in a file.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -26,6 +27,12 @@ from ssp_model.hardware import Autocast
 from ssp_model.images.description import Voxels
 from ssp_model.nn.method import Method
 from ssp_model.prediction.memory import windows_at_once
+
+STRIP_ARRAYS = 5
+"""Arrays as large as a strip: the signal, the two sums, what is finished, and what moves on or is padded."""
+
+Place = tuple[slice, ...]
+"""Where a part lies in a volume: slices along Z, Y and X."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,25 @@ class Windows:
             last = size - window
             starts.append([*range(0, last, step), last])
         return starts
+
+    def count(self, shape: Sequence[int]) -> int:
+        """Return how many windows the network sees of an image, flipped ones included."""
+        return math.prod(map(len, self.starts(self.padded(shape)))) * 2 ** len(self.flips)
+
+    def padded(self, shape: Sequence[int]) -> list[int]:
+        """Return the shape of an image once it is at least as large as a window."""
+        return [max(size, window) for size, window in zip(shape, self.patch, strict=True)]
+
+    def strip_axis(self, shape: Sequence[int]) -> int:
+        """Return the axis along which an image has most windows: strips across it are smallest."""
+        padded = self.padded(shape)
+        return max(range(3), key=lambda axis: padded[axis] / self.patch[axis])
+
+    def strip_bytes(self, shape: Sequence[int]) -> int:
+        """Return the memory that `predict_strips` takes for an image, the windows that are predicted at once apart."""
+        axis = self.strip_axis(shape)
+        strip = math.prod(self.patch[a] if a == axis else size for a, size in enumerate(self.padded(shape)))
+        return STRIP_ARRAYS * 4 * strip
 
 
 @lru_cache(maxsize=4)
@@ -119,42 +145,71 @@ def predict_volume(
     out: Voxels | None = None,
     *,
     advance: Callable[[float], None] | None = None,
+    memory: int | None = None,
 ) -> Voxels:
     """Predict one structure in a whole image.
 
     Parameters
     ----------
-    network : Module
-        (N, 1, Z, Y, X) to the same shape, in evaluation mode, such as `specialised` gives; it predicts on its device.
-    signal : array or HDF5 dataset
-        Standardised transmitted light, (Z, Y, X).
-    windows : Windows
-    autocast : callable, optional
-        Makes the context that sets the arithmetic; float32 without.
-    out : array or HDF5 dataset, optional
+    network, signal, windows, autocast, memory :
+        As for `predict_strips`.
+    out : array or dataset, optional
         Where to write the prediction; a new array without.
     advance : callable, optional
         Told how many voxels more are done.
 
     Returns
     -------
-    array or HDF5 dataset
+    array or dataset
         Predicted fluorescence, standardised, (Z, Y, X).
     """
     out = np.empty(signal.shape, np.float32) if out is None else out
-    padded = [max(size, window) for size, window in zip(signal.shape, windows.patch, strict=True)]
-    # strips lie across the axis along which the image has most windows: so they are smallest
-    axis = max(range(3), key=lambda a: padded[a] / windows.patch[a])
+    for place, part in predict_strips(network, signal, windows, autocast, memory=memory):
+        out[place] = part
+        if advance:
+            advance(float(part.size))
+    return out
+
+
+def predict_strips(
+    network: nn.Module,
+    signal: Voxels,
+    windows: Windows,
+    autocast: Autocast | None = None,
+    *,
+    memory: int | None = None,
+) -> Iterator[tuple[Place, np.ndarray]]:
+    """Predict one structure in an image, strip by strip.
+
+    Parameters
+    ----------
+    network : Module
+        (N, 1, Z, Y, X) to the same shape, in evaluation mode, such as `specialised` gives; it predicts on its device.
+    signal : array or dataset
+        Standardised transmitted light, (Z, Y, X).
+    windows : Windows
+    autocast : callable, optional
+        Makes the context that sets the arithmetic; float32 without.
+    memory : int, optional
+        Bytes that the windows predicted at once may take on a CPU.
+
+    Yields
+    ------
+    tuple
+        Where a finished part lies, and its voxels: predicted fluorescence, standardised, (Z, Y, X). The parts follow
+        each other along one axis, do not overlap, and together are the whole image.
+    """
+    padded, axis = windows.padded(signal.shape), windows.strip_axis(signal.shape)
     # from here on that axis comes first, and each array is turned back where it leaves
     strip_starts, *corners = _bring_to_front(axis, windows.starts(padded))
     length, *plane_shape = _bring_to_front(axis, padded)
     patch = _bring_to_front(axis, windows.patch)
     blend = Blend(np.moveaxis(window_weights(windows.patch), axis, 0), *plane_shape)
-    at_once = windows_at_once(network, windows.patch, autocast)
+    at_once = windows_at_once(network, windows.patch, autocast, memory)
+    places = list(product(*corners))
     for start, next_start in pairwise([*strip_starts, length]):
         strip = np.moveaxis(signal[_along(axis, start, start + patch[0])], axis, 0)
         strip, inner = pad_to(strip, patch)
-        places = list(product(*corners))
         for some in (places[i : i + at_once] for i in range(0, len(places), at_once)):
             batch = np.empty((len(some), 1, *windows.patch), np.float32)
             for n, (row, column) in enumerate(some):
@@ -165,10 +220,7 @@ def predict_volume(
                 blend.add(row, column, np.moveaxis(window, axis, 0))
         # no later strip reaches the planes before its start
         finished = blend.take(next_start - start)[inner]
-        out[_along(axis, start, start + len(finished))] = np.moveaxis(finished, 0, axis)
-        if advance:
-            advance(float(finished.size))
-    return out
+        yield _along(axis, start, start + len(finished)), np.moveaxis(finished, 0, axis)
 
 
 @torch.inference_mode()

@@ -47,6 +47,7 @@ def data_page(
         page,
         "data.html.j2",
         counts=count_images(splits),
+        channels=channels_used(pd.concat(indices)),
         left_out=left_out_table(left_out),
         voxel_size=in_um(voxel_size_um) if voxel_size_um else None,
         sizes=", ".join(map(size_text, sizes)),
@@ -64,6 +65,20 @@ def count_images(splits: Mapping[str, Mapping[str, str | Path]]) -> Table:
     counts.loc[len(counts)] = ["all structures", *counts.drop(columns="structure").sum()]
     heads = {"train": "training", "val": "validation"}
     return Table(counts.rename(columns=heads), num_totals=1)
+
+
+def channels_used(index: pd.DataFrame) -> Table:
+    """Count the samples of each structure by the channels that were its signal and its target."""
+    named = pd.DataFrame(
+        {
+            "structure": index.task,
+            **{
+                role: index[f"{role}_channel"].astype(str) + " " + index[f"{role}_channel_name"]
+                for role in ("signal", "target")
+            },
+        }
+    )
+    return Table(named.value_counts(sort=False).rename("samples").reset_index())
 
 
 def first_planes(

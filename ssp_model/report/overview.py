@@ -13,10 +13,14 @@ from ssp_model.report.html import Table, write_page
 from ssp_model.report.runs import read_runs, score_table
 
 STAGES = {
+    "preflight_samples": "check the own images",
+    "check_preflight": "check the own images",
+    "tabulate_samples": "list the samples",
     "download_list": "download the image lists",
     "download_archive": "download the images",
-    "convert_archive": "convert the images",
+    "convert_images": "convert the images",
     "check_images": "check for images that can't be used",
+    "split_samples": "split into training, validation and test",
     "split_structure": "split into training, validation and test",
     "split_dna": "split into training, validation and test",
     "integrate_datasets": "write the datasets",
@@ -24,6 +28,8 @@ STAGES = {
     "evaluate_structure": "predict and score the test images",
     "summarise_scores": "summarise the scores",
     "predict_composite": "predict all structures in one image",
+    "predict_images": "predict images",
+    "list_predictions": "predict images",
     "overview_page": "make the report",
     "data_page": "make the report",
     "training_page": "make the report",
@@ -53,7 +59,7 @@ def overview_page(
     left_out : sequence of path
         Each structure's list of images that can't be used; empty if the workflow converted no image.
     benchmarks : mapping
-        For each rule a pattern of its benchmark files, such as `results/benchmarks/convert_archive/*.tsv`, in the order
+        For each rule a pattern of its benchmark files, such as `results/benchmarks/convert_images/*.tsv`, in the order
         of the pipeline.
     page : path
         HTML file to write.
@@ -108,5 +114,5 @@ def left_out_table(left_out: Sequence[str | Path]) -> Table | None:
     unusable = pd.concat(tables) if tables else pd.DataFrame()
     if unusable.empty:
         return None
-    heads = {"task": "structure", "path_czi": "image", "reason": "reason"}
+    heads = {"task": "structure", "image": "image", "reason": "reason"}
     return Table(unusable[list(heads)].rename(columns=heads))

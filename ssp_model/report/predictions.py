@@ -42,7 +42,7 @@ def structure_page(
             save(plot_prediction(signal, target, prediction, image.voxel_size_um), path)
             pictures.append({"place": place, "scores": row, "figure": path})
             if place == "median":
-                write_viewer(image, f"{structure}: {row.path_czi} (R² {row.r2:.3f}, the median)", viewer)
+                write_viewer(image, f"{structure}: {row.image} (R² {row.r2:.3f}, the median)", viewer)
     write_page(page, "structure.html.j2", structure=structure, num_images=len(scores), pictures=pictures)
 
 

@@ -35,7 +35,7 @@ def scores_page(
     images, means, totals = read_scores(per_image), read_runs([per_structure]), read_runs([overall])
     save(plot_scores(images, means), figure)
     named = {metric: label(metric) for metric in METRICS}
-    listed = images[["structure", "path_czi", *METRICS]].rename(columns={"path_czi": "image", **named})
+    listed = images[["structure", "image", *METRICS]].rename(columns={"image": "image", **named})
     write_page(
         page,
         "scores.html.j2",

@@ -88,7 +88,7 @@ class Losses:
         bad = [sample for sample, loss in zip(step.samples, step.losses, strict=True) if not math.isfinite(loss)]
         if bad:
             index = self.train_set.index
-            images = ", ".join(f"{index.task[sample]} in {index.path_czi[sample]}" for sample in bad)
+            images = ", ".join(f"{index.task[sample]} in {index.image[sample]}" for sample in bad)
             raise InputError(
                 f"The training loss is not a finite number in step {epoch.num_batches + 1} of epoch {epoch.number}, "
                 f"for {images}; lower train.learning_rate, set train.gradient_clip, or set train.precision to float32."

@@ -1,10 +1,12 @@
 """The whole workflow on tiny data, from a local web server."""
 
+import hashlib
 import json
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -15,7 +17,7 @@ import tifffile
 import yaml
 
 from ssp_model.models.model_file import load_model, read_info
-from tests.helpers import PROJECT, snakemake, tiny
+from tests.helpers import GOLDEN, PROJECT, snakemake, tiny
 from tests.httpserver import FileServer
 
 pytestmark = pytest.mark.slow
@@ -36,6 +38,39 @@ def test_all_stages_left_their_results(finished):
     history = pd.read_csv(results / "models/tiny/seed-0/history.csv")
     assert history.epoch.tolist() == [1, 2]
     assert history.val_mse.notna().tolist() == [False, True]
+
+
+def test_splits_volumes_and_datasets_are_those_of_version_0_1(finished):
+    found = describe_data(finished[0] / "results")
+    wanted = (GOLDEN / "data.txt").read_text().splitlines()
+    assert [line.split()[:3] for line in found] == [line.split()[:3] for line in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        # mean, deviation and a weighted mean; the last digits differ from one machine to another
+        numbers = [[float(word) for word in line.split()[3:]] for line in (one, other)]
+        assert numbers[0] == pytest.approx(numbers[1], abs=2e-5), one
+
+
+def describe_data(results: Path) -> list[str]:
+    """Checksums of the splits; shapes and statistics of the volumes and datasets."""
+    splits = sorted((results / "splits").rglob("*.csv"))
+    lines = [f"{path.relative_to(results)} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}" for path in splits]
+    for path in sorted([*(results / "volumes").glob("*.h5"), *(results / "datasets").glob("*.h5")]):
+        with h5py.File(path) as file:
+            for name, volume in volumes_in(file):
+                voxels = volume[()].astype(np.float64)
+                weighted = (voxels.ravel() * np.linspace(0, 1, voxels.size)).sum() / voxels.size
+                shape = "x".join(map(str, voxels.shape))
+                numbers = f"{voxels.mean():.6f} {voxels.std():.6f} {weighted:.6f}"
+                lines.append(f"{path.relative_to(results)} {name} {shape} {numbers}")
+    return lines
+
+
+def volumes_in(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Dataset]]:
+    for name, item in group.items():
+        if isinstance(item, h5py.Group):
+            yield from volumes_in(item, f"{prefix}{name}/")
+        elif item.ndim == 3:
+            yield f"{prefix}{name}", item
 
 
 def test_scores_are_means_of_the_images(finished):
@@ -199,9 +234,10 @@ def test_predict_command(finished, simulated, tmp_path):
         tar.extract(member, tmp_path)
     model = finished[0] / "results/models/tiny/seed-0/model.safetensors"
     ssp = Path(sys.executable).parent / "ssp"
-    command = [ssp, "predict", model, tmp_path / member.name, tmp_path / "out.ome.tif", "--structure", "tom20"]
-    subprocess.run([*command, "--channel", "6"], check=True)
-    assert tifffile.imread(tmp_path / "out.ome.tif").shape == (2, 16, 36, 36)
+    command = [ssp, "predict", model, tmp_path / member.name, "--output", tmp_path / "out", "--grid", "model"]
+    subprocess.run([*command, "--structure", "tom20", "--channel", "6"], check=True)
+    (written,) = (tmp_path / "out").iterdir()
+    assert tifffile.imread(written).shape == (2, 16, 36, 36)
 
     for arguments, sentence in (
         (["--channel", "9"], "has no channel 9"),
@@ -211,6 +247,27 @@ def test_predict_command(finished, simulated, tmp_path):
         assert wrong.returncode == 1
         assert sentence in wrong.stderr
         assert "Traceback" not in wrong.stderr
+
+
+def test_images_of_the_config_are_predicted_in_jobs(finished, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        voxels = rng.integers(0, 1000, (4, 20, 30), np.uint16)
+        tifffile.imwrite(tmp_path / f"{number}.tif", voxels, photometric="minisblack")
+    (tmp_path / "bad.tif").touch()
+    model = str(finished[0] / "results/models/tiny/seed-0/model.safetensors")
+    predict = {"images": ["*.tif"], "images_per_job": 2, "pixels": "uint16"}
+    config = finished[1] | {"evaluate": {"model": model}, "predict": predict}
+    ran = snakemake(tmp_path, config, "predict")
+    assert ran.returncode == 1
+    assert "1 of 4 predictions failed: bad.tif is empty (0 bytes), not a microscope image." in ran.said
+    (tmp_path / "bad.tif").write_bytes((tmp_path / "0.tif").read_bytes())
+    ran = snakemake(tmp_path, config, "predict")
+    assert ran.returncode == 0, ran.said
+    rows = pd.read_csv(tmp_path / "results/predictions/tiny/seed-0/images.csv")
+    assert sorted(rows.image) == ["0.tif", "1.tif", "2.tif", "bad.tif"]
+    for output in rows.output:
+        assert tifffile.imread(tmp_path / output).shape == (4, 4, 20, 30)
 
 
 def test_missing_archive_costs_no_other_work(simulated, tmp_path):
@@ -285,7 +342,7 @@ def test_real_images(shared_data, tmp_path):
     dna = pd.concat([pd.read_csv(path) for path in (tmp_path / "results/splits/dna").glob("*.csv")])
     left_out = pd.concat([pd.read_csv(path) for path in (tmp_path / "results/volumes").glob("*.left_out.csv")])
     assert len(left_out) == 3
-    assert not set(dna.path_czi) & set(left_out.path_czi)
+    assert not set(dna.path_czi) & set(left_out.image)
     assert "tile-13" in (tmp_path / "results/report/data.html").read_text()
     report = snakemake(tmp_path, skip, "--report", "report.html")
     assert report.returncode == 0, report.said

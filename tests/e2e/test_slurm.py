@@ -67,7 +67,7 @@ def configure(folder: Path, simulated: Path, experiment: str, train: dict) -> No
 
 def command(folder: Path, *arguments: str) -> list[str | Path]:
     profile = ["--workflow-profile", PROJECT / "profiles/slurm"]
-    threads = ["--set-threads", *(f"{rule}=1" for rule in ("convert_archive", "train_model", "evaluate_structure"))]
+    threads = ["--set-threads", *(f"{rule}=1" for rule in ("convert_images", "train_model", "evaluate_structure"))]
     files = ["--snakefile", PROJECT / "Snakefile", "--directory", folder, "--configfile", folder / "config.yaml"]
     return [*SNAKEMAKE, *arguments, *files, *profile, *threads]
 
@@ -115,7 +115,7 @@ def test_whole_pipeline(run):
     log = run / "results/logs/train_model/tiny/seed-0.log"
     # in place of those in the profile
     partitions = [f"{rule}:slurm_partition=gpu" for rule in ON_GPU]
-    process = start(run, *TARGETS, "--set-resources", "convert_archive:mem_mb=200*attempt**2", *partitions)
+    process = start(run, *TARGETS, "--set-resources", "convert_images:mem_mb=200*attempt**2", *partitions)
     wait_for("epoch 20 of 60", log)
     subprocess.run(
         ["sbatch", "--partition=urgent", "--gpus=1", "--mem=10", "--wait", "--output=/dev/null", "--wrap=true"],
@@ -131,13 +131,13 @@ def test_whole_pipeline(run):
     assert not any(of_rule(jobs, rule) for rule in LOCAL_RULES)
 
     for structure in ("fibrillarin", "tom20"):
-        tries = [job for job in of_rule(jobs, "convert_archive") if f"/{structure}/" in job["StdOut"]]
+        tries = [job for job in of_rule(jobs, "convert_images") if f"/{structure}/" in job["StdOut"]]
         assert [(job["MinMemoryNode"], job["JobState"]) for job in tries] == [
             ("200M", "FAILED"),
             ("800M", "COMPLETED"),
         ]
         assert "exceeded memory limit" in Path(tries[0]["StdOut"]).read_text()
-    others = [job for job in jobs if job not in of_rule(jobs, "convert_archive")]
+    others = [job for job in jobs if job not in of_rule(jobs, "convert_images")]
     assert {job["JobState"] for job in others} == {"COMPLETED"}
 
     on_gpu = [job for job in jobs if "gpu" in job.get("TresPerJob", "")]

@@ -92,7 +92,7 @@ def test_all_results_are_in_the_bucket(finished, stored, lab):
 def test_pages_show_the_same(finished, stored, lab):
     here = (finished[0] / "results/report/overview.html").read_text()
     there = lab.get("run/results/report/overview.html").decode()
-    stages = (STAGES[rule] for rule in ("convert_archive", "train_model", "evaluate_structure"))
+    stages = (STAGES[rule] for rule in ("convert_images", "train_model", "evaluate_structure"))
     for text in ("None: every listed image could be used.", *stages):
         assert text in here
         assert text in there
@@ -169,6 +169,6 @@ def test_wrong_archive_is_told_plainly(stored, tmp_path):
     config = stored[1] | {"collection": collection | {"sha256": {"s3://lab/raw/tom20.tar.gz": "0" * 64}}}
     ran = snakemake(tmp_path, config, *in_bucket("results/volumes/tom20.h5", folder="wrong"))
     assert ran.returncode == 1
-    assert "This job failed: s3://lab/wrong/results/logs/convert_archive/tom20.log" in ran.said
+    assert "This job failed: s3://lab/wrong/results/logs/convert_images/tom20.log" in ran.said
     assert f"lab/raw/tom20.tar.gz: has SHA-256 {collection['sha256']['s3://lab/raw/tom20.tar.gz']}" in ran.said
     assert "Traceback" not in ran.said

@@ -6,25 +6,7 @@ import pytest
 
 from ssp_model.config.read import parse_config
 from ssp_model.config.schema import TrainConfig
-from ssp_model.models.model_file import ModelInfo, make_network, save_model
 from tests.helpers import make_datasets
-
-
-@pytest.fixture
-def model(tmp_path):
-    """A model that has learnt nothing."""
-    info = ModelInfo(
-        structures=("tom20", "zo1"),
-        method="repmode",
-        settings={"width": 2},
-        patch=(16, 16, 16),
-        voxel_size_um=(0.3, 0.3, 0.3),
-        preprocess={"scale": [1, 1, 1]},
-        config={},
-        training={"seed": 3},
-    )
-    save_model(make_network("repmode", 2, info.settings), info, tmp_path / "model.safetensors")
-    return tmp_path / "model.safetensors"
 
 
 @pytest.fixture

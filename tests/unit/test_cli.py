@@ -1,19 +1,38 @@
 """The `ssp` command: its help, the examples in it, and its errors."""
 
+import json
+import resource
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import tifffile
 import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from ssp_model import cli
 from ssp_model.errors import InputError
+from ssp_model.images.ome_tiff import write_channels
+from ssp_model.models.model_file import ModelInfo, make_network, save_model
+from tests.helpers import PROJECT
 
 SSP = get_command(cli.typer_app)
-COMMANDS = ["simulate", "train", "predict", "evaluate", "view", "info", "import-checkpoint"]
+COMMANDS = [
+    "simulate",
+    "preflight",
+    "train",
+    "predict",
+    "evaluate",
+    "view",
+    "inspect",
+    "info",
+    "import-checkpoint",
+]
 
 
 def help_of(*command: str) -> str:
@@ -52,8 +71,8 @@ def test_examples_are_understood(name):
 def test_an_example_gives_the_values_it_shows():
     (example,) = (line for line in help_of("predict").splitlines() if line.startswith("    ssp "))
     values = parse(example).params
-    assert str(values["output"]) == "prediction.ome.tif"
-    assert values["channel"] == 3
+    assert (values["images"], values["output"]) == (["plate1/*.czi"], "predictions")
+    assert values["channel"] == "3"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -105,3 +124,149 @@ def test_a_simulated_collection_is_written(tmp_path):
     ran = CliRunner().invoke(cli.typer_app, ["simulate", str(tmp_path / "out"), "--config", str(config)])
     assert ran.exit_code == 0, ran.output
     assert (tmp_path / "out/zo1.tar.gz").exists()
+
+
+@pytest.fixture
+def stack(tmp_path):
+    """An image of two channels with sizes of its own."""
+    sizes = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.3, "PhysicalSizeX": 0.3}
+    voxels = np.random.default_rng(0).integers(100, 900, (2, 4, 20, 30), np.uint16)
+    metadata = {"axes": "CZYX", **sizes}
+    tifffile.imwrite(tmp_path / "a.ome.tif", voxels, ome=True, photometric="minisblack", metadata=metadata)
+    return tmp_path / "a.ome.tif"
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.typer_app, list(map(str, arguments)))
+
+
+def test_what_is_in_files_is_shown(stack):
+    ran = run("inspect", stack, "--pixels")
+    assert ran.exit_code == 0, ran.output
+    assert "0.3    0.3    0.3" in ran.output
+    assert "median" in ran.output
+
+
+def test_what_is_in_files_is_one_json_document(stack, model, tmp_path):
+    ran = run("inspect", stack, tmp_path / "b.czi", "--json", "--model", model, "--channel", 1)
+    assert ran.exit_code == 1
+    whole, missing = json.loads(ran.stdout)["files"]
+    assert list(whole) == ["path", "format", "num_bytes", "scenes", "error", "model"] == list(missing)
+    assert whole["scenes"][0]["pixel_size_um"] == [0.3, 0.3, 0.3]
+    assert whole["model"][0]["channels"] == [1]
+    assert whole["model"][0]["num_windows"] == 1 * 2 * 3
+    assert missing["error"].endswith("b.czi does not exist; check the path.")
+    assert (missing["scenes"], missing["model"]) == ([], [])
+
+
+def test_a_model_is_judged_in_the_table(stack, model):
+    ran = run("inspect", stack, "--model", model, "--channel", "5")
+    assert ran.exit_code == 0
+    assert "has no channel 5; it has 0 channel 0, 1 channel 1" in ran.output
+
+
+def test_a_channel_without_a_model_is_refused(stack):
+    assert "add --model" in str(run("inspect", stack, "--channel", "1").exception)
+
+
+def test_files_are_inspected_without_torch(stack):
+    code = (
+        "import sys\nfrom ssp_model import cli\n"
+        f"cli.typer_app(['inspect', {str(stack)!r}], standalone_mode=False)\nprint(*sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"torch", "bioio", "zarr", "pylibCZIrw", "pandas"} & set(ran.stdout.split()) == set()
+
+
+@pytest.mark.parametrize(("target", "status"), [(1, 0), (2, 1)])
+def test_a_table_of_samples_is_checked(stack, tmp_path, monkeypatch, target, status):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"a{i}.ome.tif,tom20,0,{target}" for i in range(4)]
+    for i in range(4):
+        (tmp_path / f"a{i}.ome.tif").write_bytes(stack.read_bytes() + bytes(i))
+    (tmp_path / "samples.csv").write_text("\n".join(["image,structure,signal,target", *lines]))
+    (tmp_path / "mine.yaml").write_text("structures: [tom20]\nsplit: {train_fraction: 0.7, fit_fraction: 0.6}\n")
+    config = ["--config", PROJECT / "config.yaml", "--config", "mine.yaml"]
+    ran = run("preflight", "samples.csv", *config, "--workers", 1)
+    assert ran.exit_code == status, ran.output
+    assert (f"{4 * status} errors, 0 warnings") in ran.output
+    assert len(pd.read_csv("results/preflight/problems.csv")) == 4 * status
+    assert ("has no channel 2" in (tmp_path / "results/preflight/problems.html").read_text()) == bool(status)
+
+
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch):
+    """A folder with a model, an image, and an image that can't be predicted."""
+    monkeypatch.chdir(tmp_path)
+    settings = {"width": 1}
+    info = ModelInfo(("tom20", "zo1"), "repmode", settings, (16, 16, 16), (0.3, 0.3, 0.3), {}, {}, {})
+    save_model(make_network("repmode", 2, settings), info, "model.safetensors")
+    raw = np.random.default_rng(0).normal(size=(2, 6, 20, 24)).astype(np.float32)
+    write_channels("good.tif", list(raw), ["dna", "light"], (0.3, 0.2, 0.2))
+    Path("bad.tif").touch()
+    return tmp_path
+
+
+def predict(*arguments: str) -> tuple[int, str]:
+    """The exit status, and what is said of a wrong option."""
+    try:
+        ran = CliRunner().invoke(cli.typer_app, ["predict", "model.safetensors", *arguments], catch_exceptions=False)
+    except InputError as error:
+        return 1, str(error)
+    return ran.exit_code, ran.output
+
+
+def test_one_bad_image_gives_status_1_and_the_others(in_folder, caplog):
+    status, _ = predict("bad.tif", "good.tif", "--output", "out", "--channel", "light", "--format", "ome-zarr")
+    assert status == 1
+    assert [path.name for path in Path("out").iterdir()] == ["good.ome.zarr"]
+    assert "failed: bad.tif is empty (0 bytes), not a microscope image." in caplog.messages
+    assert predict("good.tif", "--output", "out", "--channel", "light", "--format", "ome-zarr")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["good.tif", "out.ome.tif"], "Missing option '--output'"),
+        (
+            ["good.tif", "--output", "out", "--precision", "fp8"],
+            "'fp8' is not one of 'auto', 'float32', 'bf16', 'fp16'",
+        ),
+        (["good.tif", "--output", "out", "--threads", "0"], "Input should be greater than or equal to 1"),
+        (["good.tif", "--output", "out", "--overlap", "1"], "overlap is 1 but should be less than 1"),
+        (["good.tif", "--output", "out", "--device", "cuda:7"], "There is no device 'cuda:7' on this machine"),
+        (["good.tif", "--output", "out", "--structure", "golgi"], "does not predict 'golgi'; it predicts tom20, zo1."),
+        (["good.tif", "--output", "good.tif"], "good.tif is not a folder"),
+        (["good.tif", "--output", ""], "The name of the output folder is empty"),
+        (["*.czi", "--output", "out"], "*.czi matches no image"),
+        (["good.tif", "--output", "out", "--voxel-size", "0.3", "0", "0.1"], "should be three lengths in um"),
+    ],
+)
+def test_what_can_not_be_is_told_in_a_sentence_and_nothing_is_written(in_folder, arguments, sentence):
+    before = sorted(in_folder.iterdir())
+    status, said = predict(*arguments)
+    assert status > 0
+    assert sentence in " ".join(said.replace("│", " ").split())
+    assert [path for path in sorted(in_folder.iterdir()) if path.name != "out"] == before
+    assert not list(in_folder.glob("out/*"))
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(in_folder):
+    """No file may be larger than 20 kB."""
+    code = "from ssp_model.cli import app; app()"
+    paths = [in_folder / "model.safetensors", in_folder / "good.tif", "--output", in_folder / "out"]
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "predict", *paths, "--channel", "1"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert ran.returncode == 1
+    last = ran.stderr.splitlines()[-1]
+    assert last.startswith(
+        f"failed: {in_folder}/out/good.ome.tif can't be written, because the disk of {in_folder}/out is"
+    )
+    assert "Traceback" not in ran.stderr
+    assert list(Path("out").iterdir()) == []

@@ -59,3 +59,13 @@ def test_only_the_first_process_writes_the_log(job_log, monkeypatch, name):
 @pytest.mark.parametrize(("seconds", "text"), [(3, "3 s"), (200, "3 min 20 s"), (18_120, "5 h 02 min")])
 def test_durations(seconds, text):
     assert log.duration(seconds) == text
+
+
+def test_warnings_are_collected_instead_of_shown(capsys):
+    log.log_to_terminal()
+    with log.collected_warnings() as texts:
+        logging.getLogger("ssp_model.images.reader").warning("%s has %d scenes", "a.czi", 2)
+        log.logger.info("no warning")
+    log.logger.warning("shown again")
+    assert texts == ["a.czi has 2 scenes"]
+    assert capsys.readouterr().err == "shown again\n"

@@ -24,7 +24,7 @@ def imports_of(script: str) -> str:
     return "\n".join(ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
 
 
-@pytest.mark.parametrize("script", ["evaluate_structure", "predict_composite"])
+@pytest.mark.parametrize("script", ["evaluate_structure", "predict_composite", "predict_images"])
 def test_prediction_needs_torch_and_little_else(script):
     packages = imported(imports_of(script))
     assert "torch" in packages
@@ -32,15 +32,15 @@ def test_prediction_needs_torch_and_little_else(script):
 
 
 def test_the_command_predicts_with_little_else():
-    packages = imported("import ssp_model.cli, ssp_model.config.read, ssp_model.prediction.predict_file")
+    packages = imported("import ssp_model.cli, ssp_model.config.read, ssp_model.prediction.batch")
     assert "torch" in packages
     assert packages & LONG == set()
 
 
 @pytest.mark.parametrize(
     "script",
-    ["download", "convert_archive", "check_images", "split_structure", "split_dna", "integrate_datasets",
-     "summarise_scores"],
+    ["download", "tabulate_samples", "preflight_samples", "check_preflight", "convert_images", "check_images",
+     "split_structure", "split_samples", "split_dna", "integrate_datasets", "list_predictions", "summarise_scores"],
 )  # fmt: skip
 def test_lists_and_tables_do_without_torch(script):
     assert imported(imports_of(script)) & {*LONG, "torch"} == set()

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from ssp_model.nn.methods import METHODS
-from tests.helpers import PROJECT
+from tests.helpers import GOLDEN, PROJECT
 
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 
@@ -35,7 +35,8 @@ def test_full_job(tmp_path):
     assert job_counts(plan(tmp_path)) == {
         "download_archive": 11,
         "download_list": 12,
-        "convert_archive": 11,
+        "tabulate_samples": 11,
+        "convert_images": 11,
         "check_images": 11,
         "split_structure": 11,
         "split_dna": 1,
@@ -51,7 +52,7 @@ def test_full_job(tmp_path):
         "composite_page": 1,
         "overview_page": 1,
         "all": 1,
-        "total": 91,
+        "total": 102,
     }
 
 
@@ -74,6 +75,17 @@ def test_named_targets(tmp_path, target, last_rule, jobs):
     assert counts[last_rule] == jobs
 
 
+def test_images_to_predict_are_shared_among_jobs(tmp_path, model):
+    assert "predict_images" not in job_counts(plan(tmp_path, "predict"))
+    for number in range(5):
+        (tmp_path / f"{number}.czi").touch()
+    config = {"predict": {"images": ["*.czi", "more.tif"], "images_per_job": 4}, "evaluate": {"model": str(model)}}
+    counts = job_counts(plan(tmp_path, "predict", config=config))
+    assert counts == {"predict_images": 2, "list_predictions": 1, "predict": 1, "total": 4}
+    ran = plan(tmp_path, "predict", config={"predict": {"images": ["*.nd2"]}})
+    assert "*.nd2 matches no image; correct the pattern." in ran.stdout + ran.stderr
+
+
 def test_until(tmp_path):
     counts = job_counts(plan(tmp_path, "--until", "split_structure"))
     assert set(counts) == {"download_list", "split_structure", "total"}
@@ -86,13 +98,13 @@ def test_seeds_fan_out(tmp_path):
 
 
 def test_jobs_grow_with_the_structures(tmp_path):
-    """Seven a structure and three for the one drawn from the others, beside eleven that are there once."""
+    """Eight a structure and three for the one drawn from the others, beside eleven that are there once."""
     config = {"structures": [f"structure_{number:03d}" for number in range(100)]}
     counts = job_counts(plan(tmp_path, config=config))
-    each = ("download_archive", "convert_archive", "check_images", "split_structure")
+    each = ("download_archive", "tabulate_samples", "convert_images", "check_images", "split_structure")
     assert {counts[name] for name in each} == {100}
     assert {counts[name] for name in ("download_list", "evaluate_structure", "structure_page")} == {101}
-    assert counts["total"] == 7 * 100 + 3 + 11
+    assert counts["total"] == 8 * 100 + 3 + 11
 
 
 def test_structures_that_are_none_are_not_made(tmp_path):
@@ -103,6 +115,22 @@ def test_structures_that_are_none_are_not_made(tmp_path):
     assert "split_structure" not in job_counts(plan(tmp_path, "results/splits/dna/val.csv"))
 
 
+def test_own_table_of_samples(tmp_path):
+    rows = ["image,structure,signal,target", "a.czi,zo1,0,1", "a.czi,tom20,0,2", "b.czi,tom20,0,2", "c.czi,golgi,0,2"]
+    (tmp_path / "samples.csv").write_text("\n".join(rows))
+    config = {"structures": None, "dna": None, "collection": {"samples": "samples.csv"}}
+    counts = job_counts(plan(tmp_path, config=config))
+    assert not any(rule.startswith("download") for rule in counts)
+    assert counts["preflight_samples"] == counts["split_samples"] == 1
+    # an image is converted once, with its first structure
+    assert counts["convert_images"] == counts["tabulate_samples"] == 3
+    assert counts["structure_page"] == 3
+    some = job_counts(plan(tmp_path, config=config | {"structures": ["tom20"]}))
+    assert some["convert_images"] == some["structure_page"] == 1
+    wrong = plan(tmp_path, config=config | {"structures": ["tom20", "dna"]})
+    assert "structures lists dna, but the table of samples has golgi, tom20, zo1 only" in wrong.stdout + wrong.stderr
+
+
 def test_without_dna(tmp_path):
     counts = job_counts(plan(tmp_path, config={"dna": None}))
     assert "split_dna" not in counts
@@ -111,25 +139,8 @@ def test_without_dna(tmp_path):
 
 def test_skipping_bad_images_splits_after_the_conversion(tmp_path):
     skip = {"preprocess": {"on_bad_image": "skip"}}
-    assert "convert_archive" not in job_counts(plan(tmp_path, "split"))
-    assert job_counts(plan(tmp_path, "split", config=skip))["convert_archive"] == 11
-
-
-@pytest.mark.parametrize(
-    ("config", "sentence"),
-    [
-        ({"trian": {}}, "trian is not a key"),
-        ({"train": {"epochs": "many"}}, "train.epochs is 'many' but should be a valid integer"),
-        ({"structures": ["tom 20"]}, "structures.0 is 'tom 20'"),
-    ],
-)
-def test_wrong_config_is_a_plain_sentence_before_anything_runs(tmp_path, config, sentence):
-    ran = plan(tmp_path, config=config)
-    said = ran.stdout + ran.stderr
-    assert ran.returncode == 1
-    assert sentence in said
-    assert "Traceback" not in said
-    assert not (tmp_path / "results").exists()
+    assert "convert_images" not in job_counts(plan(tmp_path, "split"))
+    assert job_counts(plan(tmp_path, "split", config=skip))["convert_images"] == 11
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +163,7 @@ Path("counted.json").write_text(json.dumps(counted))
 
 @pytest.mark.parametrize(
     ("evaluate", "methods_evaluated"),
-    [({}, ["multi_head_last"]), ({"model": "a.safetensors", "test_set": "a.h5"}, list(METHODS))],
+    [({}, ["multi_head_last"]), ({"model": str(GOLDEN / "models/0.1.0/model.safetensors")}, list(METHODS))],
 )
 def test_rules_count_the_code_of_their_method(spied, tmp_path, evaluate, methods_evaluated):
     """The network's own method; any method where the evaluated model is from elsewhere."""
@@ -172,4 +183,5 @@ def test_rules_count_the_code_of_their_method(spied, tmp_path, evaluate, methods
         "training_page": ["multi_head_last"],
         "evaluate_structure": methods_evaluated,
         "predict_composite": methods_evaluated,
+        "predict_images": methods_evaluated,
     }

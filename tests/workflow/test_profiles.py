@@ -68,7 +68,7 @@ def clone(tmp_path) -> Path:
 def bucket(store):
     """What the jobs below read, and an empty folder for what they would write."""
     bucket = boto3.resource("s3", endpoint_url=store, **KEYS).create_bucket(Bucket="lab")
-    for name in ("datasets/train.h5", "datasets/val.h5", "raw/tom20.tar.gz", "lists/tom20.csv", "lists/dna.csv"):
+    for name in ("datasets/train.h5", "datasets/val.h5", "raw/tom20.tar.gz", "samples/tom20.csv"):
         bucket.put_object(Key=f"ssp/results/{name}", Body=b"there")
     bucket.put_object(Key="ssp/results/evaluation/repmode/seed-0/per_image.csv", Body=b"there")
     bucket.put_object(Key="given", Body=b"there")
@@ -85,7 +85,7 @@ def submission(clone: Path, profile: Path) -> list[str | Path]:
         "evaluation/repmode/seed-0/structures/dna.csv",
         "predictions/repmode/seed-0/composite.ome.tif",
     ]
-    rules = ["convert_archive", "train_model", "evaluate_structure", "predict_composite"]
+    rules = ["convert_images", "train_model", "evaluate_structure", "predict_composite"]
     options = ["--workflow-profile", profile, "--configfile", "given.yaml", "--retries", "0", "--allowed-rules", *rules]
     return [SNAKEMAKE, *options, "--", *(f"results/{file}" for file in files)]
 
@@ -113,11 +113,11 @@ def test_kubernetes_is_asked_for_what_jobs_need(profile, clone, bucket, tmp_path
         rule = re.search(r"--allowed-rules (\w+)", container["args"][1])[1]
         asked[rule] = container["resources"]["limits"]
     gpus = {rule: limits.get("nvidia.com/gpu") for rule, limits in asked.items()}
-    assert gpus == {"convert_archive": None, "train_model": "1", "evaluate_structure": "1", "predict_composite": "1"}, (
+    assert gpus == {"convert_images": None, "train_model": "1", "evaluate_structure": "1", "predict_composite": "1"}, (
         said
     )
     assert asked["train_model"]["memory"] == "16000M"
-    assert asked["convert_archive"]["ephemeral-storage"] == "100000M"
+    assert asked["convert_images"]["ephemeral-storage"] == "100000M"
     package = {str(path.relative_to(PROJECT)) for path in (PROJECT / "ssp_model").rglob("*.py")}
     with tarfile.open(fileobj=archive) as sources:
         assert package | {"Snakefile", "config.yaml", "given.yaml"} <= set(sources.getnames())
@@ -144,7 +144,7 @@ def test_aws_batch_is_asked_for_what_jobs_need(profile, clone, bucket, store, mo
         asked[rule] = {item["type"]: int(item["value"]) for item in container["resourceRequirements"]}
     with_gpu = {"VCPU": 8, "MEMORY": 16384, "GPU": 1}
     assert asked == {
-        "convert_archive": {"VCPU": 4, "MEMORY": 8192},
+        "convert_images": {"VCPU": 4, "MEMORY": 8192},
         "train_model": with_gpu,
         "evaluate_structure": with_gpu,
         "predict_composite": with_gpu,

@@ -15,7 +15,7 @@ def has_code(path) -> bool:
 
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if has_code(path))
-GROUND = {"errors", "files", "log", "hardware", "provenance"}
+GROUND = {"errors", "files", "log", "scratch", "hardware", "provenance"}
 MAY_IMPORT = {
     "config": set(),
     "nn": set(),
@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "collection": {"images", "config"},
     "simulation": set(),
     "data": {"collection", "images", "models", "config"},
-    "prediction": {"nn", "models", "data", "images", "config"},
+    "prediction": {"nn", "models", "data", "collection", "images", "config"},
     "evaluation": {"prediction", "data", "models", "images", "config"},
     "figures": {"evaluation.metrics"},
     # not evaluation: a new metric must not train a model again
@@ -48,7 +48,10 @@ def imported_upwards(path) -> list[str]:
     wing = path.relative_to(PACKAGE).with_suffix("").parts[0]
     if wing == "cli":
         return []
-    if wing in {*GROUND, "__init__"}:
+    if wing == "__init__":
+        # imported when it is first used
+        return sorted(imports(path) - {"prediction.predictor"})
+    if wing in GROUND:
         return sorted(imports(path) - GROUND)
     allowed = {wing} | MAY_IMPORT[wing] | (set() if wing == "nn" else GROUND)
     return sorted(name for name in imports(path) if not any(f"{name}.".startswith(f"{other}.") for other in allowed))

@@ -4,13 +4,13 @@ from ssp_model.config.schema import PredictConfig
 from ssp_model.evaluation.evaluate import evaluate_structure
 from ssp_model.evaluation.scores import Run
 from ssp_model.log import log_to
-from ssp_model.prediction.predictor import Predictor
+from ssp_model.prediction.signal_predictor import SignalPredictor
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
     params = snakemake.params
     evaluate_structure(
-        Predictor(snakemake.input.model, PredictConfig(**params.predict), params.precision, snakemake.threads),
+        SignalPredictor(snakemake.input.model, PredictConfig(**params.predict), params.precision, snakemake.threads),
         snakemake.input.test,
         run=Run(snakemake.wildcards.experiment, int(snakemake.wildcards.seed)),
         structure=snakemake.wildcards.structure,

@@ -8,7 +8,7 @@ if __name__ == "__main__":
     log_to(snakemake.log[0])
     integrate(
         by_split(snakemake.params.tasks, snakemake.input.splits),
-        dict(zip(snakemake.params.structures, snakemake.input.volumes, strict=True)),
+        dict(zip(snakemake.params.sources, snakemake.input.volumes, strict=True)),
         dict(snakemake.output.items()),
         config=snakemake.params.config,
     )

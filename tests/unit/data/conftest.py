@@ -19,7 +19,7 @@ def parts(tmp_path):
     with h5py.File(volumes, "w") as file:
         for row in range(4):
             group = file.create_group(f"{row:04d}")
-            group.attrs.update(path_czi=f"data/tom20/{row}.czi", source_bytes=9, source_sha256=f"{row}")
+            group.attrs.update(image=f"data/tom20/{row}.czi", source_bytes=9, source_sha256=f"{row}")
             group.attrs["voxel_size_um"] = [0.3, 0.2, 0.2]
             for role in ("signal", "tom20", "dna")[: 3 if row < 3 else 2]:
                 dataset = group.create_dataset(role, data=rng.normal(size=(20, 30, 40)).astype(np.float32))
@@ -30,7 +30,7 @@ def parts(tmp_path):
         for split, images in zip(SPLITS, numbers, strict=True):
             splits[task][split] = tmp_path / f"{task}-{split}.csv"
             paths = [f"data/tom20/{image}.czi" for image in images]
-            pd.DataFrame({"path_czi": paths}).to_csv(splits[task][split], index=False)
+            pd.DataFrame({"image": paths, "signal": 0, "target": 1}).to_csv(splits[task][split], index=False)
     datasets = {split: tmp_path / f"{split}.h5" for split in SPLITS}
     return splits, {"tom20": volumes}, datasets
 

@@ -1,18 +1,23 @@
 """Conversion of archives, good and bad."""
 
 import io
+import os
+import signal
 import tarfile
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from scipy import ndimage
 
-from ssp_model.data.convert import RawImages, convert_archive, image_jobs
+from ssp_model.collection.tabulate import write_samples_of_archive
+from ssp_model.data.convert import RawImages, convert_image, convert_images
 from ssp_model.data.left_out import check_left_out
 from ssp_model.data.preprocess import Resizing
 from ssp_model.errors import InputError
+from ssp_model.images.reader import Image
 from ssp_model.simulation.simulate import SimulationConfig, simulate_image, write_czi
 
 SIMULATION = SimulationConfig(structures=("tom20",), images=3, shape_zyx=(8, 48, 40))
@@ -32,6 +37,7 @@ def collection(tmp_path, images):
         archive = tmp_path / "tom20.tar.gz"
         image_list = tmp_path / "tom20.csv"
         dna_list = tmp_path / "dna.csv"
+        samples = tmp_path / "samples.csv"
         volumes = tmp_path / "out/tom20.h5"
         left_out = tmp_path / "out/tom20.left_out.csv"
 
@@ -40,10 +46,13 @@ def collection(tmp_path, images):
                 tar.add(self.folder, "tom20")
 
         def convert(self, workers: int = 1) -> None:
-            raw = RawImages(self.archive, self.image_list, self.dna_list)
-            tasks = {"structure": "tom20", "dna": "dna"}
+            write_samples_of_archive({"tom20": self.image_list, "dna": self.dna_list}, self.samples)
+            self.convert_samples(RawImages(self.archive), workers)
+
+        def convert_samples(self, raw: RawImages, workers: int = 1) -> None:
+            outputs = {"volumes": self.volumes, "left_out": self.left_out}
             resizing = Resizing(scale=(1, 0.5, 0.5))
-            convert_archive(raw, self.volumes, self.left_out, **tasks, resizing=resizing, workers=workers)
+            convert_images(raw, self.samples, outputs, structure="tom20", resizing=resizing, workers=workers)
 
         def check(self, on_bad_image: str = "stop") -> None:
             check_left_out(self.left_out, "tom20", on_bad_image)
@@ -81,7 +90,7 @@ def test_volumes_are_the_published_form_of_each_channel(collection, images, work
         }
         for index, image in enumerate(images):
             group = file[f"{index:04d}"]
-            assert group.attrs["path_czi"] == f"data/tom20/{index}.czi"
+            assert group.attrs["image"] == f"data/tom20/{index}.czi"
             np.testing.assert_allclose(group.attrs["voxel_size_um"], [0.29, 0.21666, 0.21666], rtol=1e-6)
             for role, channel in {"signal": 6, "tom20": 3, "dna": 5}.items():
                 if role not in group:
@@ -113,7 +122,7 @@ def test_skipped_channel_loses_nothing_else(collection, images):
     rewrite(collection, 0, image)
     collection.convert()
     left_out = pd.read_csv(collection.left_out)
-    assert left_out.to_numpy().tolist() == [
+    assert left_out[["image", "task", "channel", "reason"]].to_numpy().tolist() == [
         [
             "data/tom20/0.czi",
             "dna",
@@ -157,7 +166,7 @@ def test_missing_or_corrupt_image(collection, spoil, message):
     with pytest.raises(InputError, match=message) as stopped:
         collection.check()
     assert "ssp-convert" not in str(stopped.value)
-    assert set(pd.read_csv(collection.left_out).path_czi) == {"data/tom20/1.czi"}
+    assert set(pd.read_csv(collection.left_out).image) == {"data/tom20/1.czi"}
 
 
 def test_channel_out_of_range(collection):
@@ -173,14 +182,14 @@ def test_truncated_archive(collection):
     whole = collection.archive.read_bytes()
     for share in (0.3, 0.99):
         collection.archive.write_bytes(whole[: int(len(whole) * share)])
-        with pytest.raises(InputError, match="is truncated or not a .tar.gz"):
+        with pytest.raises(InputError, match="is truncated, damaged or not a tar or zip"):
             collection.convert()
         assert collection.outputs() == []
 
 
 def test_not_an_archive(collection):
     collection.archive.write_bytes(b"<html>Not found</html>")
-    with pytest.raises(InputError, match="is truncated or not a .tar.gz"):
+    with pytest.raises(InputError, match="is truncated, damaged or not a tar or zip"):
         collection.convert()
 
 
@@ -192,7 +201,7 @@ def test_member_that_escapes_its_folder(collection, name, tmp_path):
         tar.addfile(member, io.BytesIO(b"evil"))
     if name.startswith("/"):
         # members are not written by their names, so this one is merely not on the list
-        with pytest.raises(InputError, match="(?s)not in.*No image of it is left to use"):
+        with pytest.raises(InputError, match="holds none of the 3 listed images.* the archive has no folder"):
             collection.convert()
     else:
         with pytest.raises(InputError, match="is not safe to unpack"):
@@ -205,19 +214,95 @@ def test_image_that_is_in_the_archive_twice(collection):
     with tarfile.open(collection.archive, "w:gz") as tar:
         for _ in range(2):
             tar.add(collection.folder / "0.czi", "tom20/0.czi")
-    with pytest.raises(InputError, match="holds tom20/0.czi twice"):
+    with pytest.raises(InputError, match="holds tom20/0.czi twice, with the same content"):
         collection.convert()
     assert collection.outputs() == []
 
 
-def test_rows_that_are_one_file():
-    rows = [{"path_czi": f"{top}/tom20/0.czi", "channel_signal": 6, "channel_target": 3} for top in "ab"]
-    with pytest.raises(InputError, match="names both a/tom20/0.czi and b/tom20/0.czi"):
-        image_jobs(pd.DataFrame(rows), "tom20", None, None)
+def test_a_folder_in_place_of_an_archive_stays_as_it_is(collection):
+    collection.archive = collection.folder
+    before = {path.name: path.read_bytes() for path in collection.folder.iterdir()}
+    collection.convert()
+    with h5py.File(collection.volumes) as file:
+        assert sorted(file) == ["0000", "0001", "0002"]
+    assert {path.name: path.read_bytes() for path in collection.folder.iterdir()} == before
 
 
-def test_lists_that_disagree_on_the_signal():
-    row = {"path_czi": "data/tom20/0.czi", "channel_signal": 6, "channel_target": 3}
-    images, candidates = pd.DataFrame([row]), pd.DataFrame([row | {"channel_signal": 4}])
-    with pytest.raises(InputError, match="disagree on the signal channel of data/tom20/0.czi: 6 for tom20, 4 for dna"):
-        image_jobs(images, "tom20", candidates, "dna")
+def test_a_folder_has_no_checksum(collection):
+    with pytest.raises(InputError, match="tom20 is a folder, which has no SHA-256; take it out of collection.sha256"):
+        RawImages(collection.folder, sha256="0" * 64).check()
+
+
+def test_an_archive_with_a_folder_of_another_name_gives_the_same_volumes(collection):
+    collection.convert()
+    wanted = collection.volumes.read_bytes()
+    with tarfile.open(collection.archive, "w:gz") as tar:
+        tar.add(collection.folder, "TOM20 raw")
+    collection.convert()
+    assert collection.volumes.read_bytes() == wanted
+
+
+def test_rows_that_are_one_file(collection):
+    rows = [{"image": f"{top}/tom20/0.czi", "structure": "tom20", "signal": 6, "target": 3} for top in "ab"]
+    pd.DataFrame(rows).to_csv(collection.samples, index=False)
+    with pytest.raises(InputError, match="names both a/tom20/0.czi and b/tom20/0.czi, which are one file"):
+        collection.convert_samples(RawImages(collection.archive))
+
+
+def test_own_files_scenes_and_time_points(collection, tmp_path):
+    voxels = np.random.default_rng(0).integers(0, 999, (2, 2, 4, 12, 10), np.uint16)
+    with tifffile.TiffWriter(tmp_path / "own.ome.tif", ome=True) as file:
+        for scene in ("left", "right"):
+            file.write(voxels + len(scene), metadata={"axes": "TCZYX", "Name": scene}, photometric="minisblack")
+    own = {"image": tmp_path / "own.ome.tif", "signal": 0, "target": 1, "voxel_size_z_um": 0.3}
+    own |= {"voxel_size_y_um": 0.1, "voxel_size_x_um": 0.1}
+    rows = [
+        own | {"structure": "tom20", "scene": "right", "time": 1},
+        own | {"structure": "zo1", "scene": "right", "time": 1, "target": 0, "signal": 0},
+        own | {"structure": "tom20", "scene": "left", "time": 0},
+        own | {"structure": "tom20", "image": tmp_path / "gone.tif"},
+    ]
+    rows[1]["target"] = 1
+    pd.DataFrame(rows).to_csv(collection.samples, index=False)
+    collection.convert_samples(RawImages())
+    with h5py.File(collection.volumes) as file:
+        names = [group.attrs["image"] for group in file.values()]
+        assert names == [f"{tmp_path}/own.ome.tif scene {scene}" for scene in ("right time 1", "left time 0")]
+        assert [sorted(group) for group in file.values()] == [["signal", "tom20", "zo1"], ["signal", "tom20"]]
+        assert file["0000"].attrs["voxel_size_um"] == pytest.approx((0.3, 0.2, 0.2))
+        raw = voxels[1, 1] + 5
+        wanted = ndimage.zoom((raw - raw.mean()) / raw.std(), (1, 0.5, 0.5), mode="nearest")
+        np.testing.assert_allclose(file["0000/zo1"][()], wanted, atol=1e-5)
+    left_out = pd.read_csv(collection.left_out)
+    assert left_out.reason.tolist() == [f"{tmp_path}/gone.tif does not exist; check its path in the table of samples."]
+
+
+def test_an_image_that_kills_its_process_is_named_and_the_others_are_converted(collection, monkeypatch):
+    (collection.folder / "1.czi").write_bytes(b"kill")
+    collection.pack()
+    # spawned processes import this module and find the function in it
+    monkeypatch.setattr("ssp_model.data.convert.convert_image", convert_or_die)
+    collection.convert(workers=2)
+    assert pd.read_csv(collection.left_out).reason.str.contains("1.czi could not be converted: the process was").all()
+    with h5py.File(collection.volumes) as file:
+        assert sorted(file) == ["0000", "0002"]
+
+
+def convert_or_die(path, job, resizing):
+    if path.read_bytes() == b"kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return convert_image(path, job, resizing)
+
+
+def test_an_image_too_large_for_the_memory_is_named_and_the_others_are_converted(collection, monkeypatch):
+    def read(self, channel, place):
+        if "1.czi" in self.name:
+            raise MemoryError
+        return whole(self, channel, place)
+
+    whole = Image.read
+    monkeypatch.setattr(Image, "read", read)
+    collection.convert()
+    assert pd.read_csv(collection.left_out).reason.str.contains("1.czi needs more memory than there is").all()
+    with h5py.File(collection.volumes) as file:
+        assert sorted(file) == ["0000", "0002"]

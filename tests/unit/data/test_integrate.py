@@ -21,7 +21,7 @@ def test_datasets_hold_all_tasks_and_each_signal_once(parts):
     integrate(splits, volumes, datasets, CONFIG)
     with Dataset(datasets["train"]) as train, h5py.File(volumes["tom20"]) as source:
         assert train.tasks == ["dna", "tom20"]
-        assert list(zip(train.index.task, train.index.path_czi, strict=True)) == [
+        assert list(zip(train.index.task, train.index.image, strict=True)) == [
             ("dna", "data/tom20/0.czi"),
             ("tom20", "data/tom20/0.czi"),
             ("tom20", "data/tom20/3.czi"),
@@ -56,10 +56,10 @@ def test_more_structures_than_files_that_may_be_open(parts, tmp_path):
             for row in source:
                 source.copy(row, file)
                 file[row].move("tom20", name)
-                file[row].attrs.update(path_czi=f"data/{name}/{row}.czi", source_sha256=f"{name} {row}")
+                file[row].attrs.update(image=f"data/{name}/{row}.czi", source_sha256=f"{name} {row}")
         lists[name] = {split: tmp_path / f"{name}-{split}.csv" for split in SPLITS}
         for row, path in enumerate(lists[name].values()):
-            pd.DataFrame({"path_czi": [f"data/{name}/{row:04d}.czi"]}).to_csv(path, index=False)
+            pd.DataFrame({"image": [f"data/{name}/{row:04d}.czi"], "signal": 0, "target": 1}).to_csv(path, index=False)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (psutil.Process().num_fds() + 20, before[1]))
     try:
@@ -73,7 +73,7 @@ def test_more_structures_than_files_that_may_be_open(parts, tmp_path):
 
 def test_image_in_two_splits_leaves_no_dataset(parts):
     splits, volumes, datasets = parts
-    pd.DataFrame({"path_czi": ["data/tom20/3.czi"]}).to_csv(splits["dna"]["test"], index=False)
+    pd.DataFrame({"image": ["data/tom20/3.czi"], "signal": 0, "target": 1}).to_csv(splits["dna"]["test"], index=False)
     with pytest.raises(InputError, match="3.czi is a train image of tom20 and a test image of dna"):
         integrate(splits, volumes, datasets, CONFIG)
     assert not any(path.exists() for path in datasets.values())

@@ -11,7 +11,7 @@ from ssp_model.evaluation.evaluate import evaluate_model, evaluate_structure, pr
 from ssp_model.evaluation.metrics import METRICS, score
 from ssp_model.evaluation.scores import Run
 from ssp_model.models.model_file import load_model
-from ssp_model.prediction.predictor import Predictor
+from ssp_model.prediction.signal_predictor import SignalPredictor
 from ssp_model.prediction.sliding_window import Windows, predict_volume
 from tests.helpers import OVERLAPPING
 
@@ -19,8 +19,8 @@ RUN = Run("compared", 7)
 
 
 @pytest.fixture
-def predictor(model) -> Predictor:
-    return Predictor(model, OVERLAPPING, "float32")
+def predictor(model) -> SignalPredictor:
+    return SignalPredictor(model, OVERLAPPING, "float32")
 
 
 def test_scores_are_those_of_the_predictions(model, predictor, datasets, tmp_path):
@@ -35,9 +35,9 @@ def test_scores_are_those_of_the_predictions(model, predictor, datasets, tmp_pat
         save_images="all",
     )
     rows = pd.read_csv(out)
-    assert list(rows) == ["experiment", "seed", "structure", "path_czi", *METRICS, "place", "file"]
+    assert list(rows) == ["experiment", "seed", "structure", "image", *METRICS, "place", "file"]
     assert rows[["experiment", "seed"]].to_numpy().tolist() == [["compared", 7]] * 2
-    assert rows.path_czi.tolist() == ["data/zo1/4.czi", "data/zo1/5.czi"]
+    assert rows.image.tolist() == ["data/zo1/4.czi", "data/zo1/5.czi"]
     network, _ = load_model(model)
     for row in rows.itertuples():
         signal, target, kept = tifffile.imread(tmp_path / "images" / row.file)

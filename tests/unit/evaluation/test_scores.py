@@ -21,7 +21,7 @@ def scores_table(path, structure, values):
     table = pd.DataFrame(dict.fromkeys(METRICS, values))
     for place, (name, value) in enumerate({"experiment": "007", "seed": 3, "structure": structure}.items()):
         table.insert(place, name, value)
-    table["path_czi"], table["place"], table["file"] = "a.czi", "", ""
+    table["image"], table["place"], table["file"] = "a.czi", "", ""
     table.to_csv(path, index=False)
 
 

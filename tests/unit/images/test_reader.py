@@ -34,6 +34,19 @@ def test_channels_and_sizes(path):
     assert image.channel_text("dna") == f"{path}, scene 0 (first), time 1 channel 1 (dna)"
 
 
+def test_sizes_that_are_given_go_before_those_of_the_file(path):
+    assert open_file(path).image(0, 0, (0.5, None, None)).pixel_size_um == (0.5, 0.1, 0.1)
+    assert open_file(path).image(1, voxel_size_um=(None, 0.2, None)).pixel_size_um == (None, 0.2, None)
+
+
+def test_a_channel_is_checked_without_decoding_it(path, monkeypatch):
+    with open_file(path) as file:
+        monkeypatch.delattr(type(file._opened), "plane")
+        file.image(0, 0).check("dna")
+        with pytest.raises(InputError, match="has no channel 2"):
+            file.image(0, 0).check(2)
+
+
 @pytest.mark.parametrize("channel", [1, "1", "dna", "DNA"])
 def test_a_channel_by_number_or_name(path, channel):
     np.testing.assert_array_equal(open_file(path).image(0, 2).read(channel), VOXELS[2, 1])
@@ -111,6 +124,13 @@ def test_errors_name_the_file_as_the_user_knows_it(tmp_path, content, problem):
     with pytest.raises(InputError) as raised:
         open_file(path)
     assert str(raised.value).startswith(f"{path} {problem}")
+
+
+def test_readers_that_are_tried_in_vain_say_nothing(tmp_path, caplog):
+    (tmp_path / "a.tif").write_bytes(b"no image")
+    with pytest.raises(InputError, match="is of no format that can be read here"):
+        open_file(tmp_path / "a.tif")
+    assert not caplog.messages
 
 
 def test_the_bytes_decide_and_not_the_name(path):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ssp_model.evaluation.metrics import METRICS
-from ssp_model.images.ome_tiff import write_ome_tiff
+from ssp_model.images.ome_tiff import write_channels
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
@@ -51,7 +51,7 @@ def stack(tmp_path) -> Path:
     """Signal, target and prediction that differ from plane to plane."""
     z, y, x = np.meshgrid(np.arange(6), np.arange(20), np.arange(24), indexing="ij")
     signal, target = (z + y).astype(np.float32), (z * 4 + x).astype(np.float32)
-    write_ome_tiff(tmp_path / "a.ome.tif", [signal, target, target + 3], ["s", "t", "p"], (1.0, 0.5, 0.5))
+    write_channels(tmp_path / "a.ome.tif", [signal, target, target + 3], ["s", "t", "p"], (1.0, 0.5, 0.5))
     return tmp_path / "a.ome.tif"
 
 
@@ -64,7 +64,7 @@ def write_scores():
         run = {"experiment": experiment, "seed": seed}
         scores = dict.fromkeys(METRICS, value)
         intervals = {f"{metric}_{end}": value + by for metric in METRICS for end, by in (("low", -0.1), ("high", 0.1))}
-        image = {"path_czi": "data/a.czi", "place": "", "file": ""}
+        image = {"image": "data/a.czi", "place": "", "file": ""}
         tables = {
             "per_image": [{**run, "structure": name, **scores, **image} for name in structures for _ in range(3)],
             "per_structure": [{**run, "structure": name, "images": 3, **scores, **intervals} for name in structures],

@@ -9,7 +9,7 @@ from ssp_model.report.data import count_images, data_page
 def test_data_is_shown(tmp_path, datasets):
     splits = {task: {split: tmp_path / f"{task}-{split}.csv" for split in SPLITS} for task in ("tom20", "zo1")}
     left_out = tmp_path / "left_out.csv"
-    left_out.write_text("task,path_czi,reason\ntom20,data/a.czi,is cut short\n")
+    left_out.write_text("task,image,reason\ntom20,data/a.czi,is cut short\n")
     data_page(splits, list(datasets.values()), [left_out], tmp_path / "data.html")
     html = (tmp_path / "data.html").read_text()
     assert "is cut short" in html
@@ -22,7 +22,7 @@ def test_data_is_shown(tmp_path, datasets):
 
 def test_images_are_counted(tmp_path):
     for split, number in {"train": 3, "val": 1, "test": 2}.items():
-        pd.DataFrame({"path_czi": range(number)}).to_csv(tmp_path / f"{split}.csv", index=False)
+        pd.DataFrame({"image": range(number)}).to_csv(tmp_path / f"{split}.csv", index=False)
     shown = count_images({name: {split: tmp_path / f"{split}.csv" for split in SPLITS} for name in ("a", "b")})
     assert list(shown.heads) == ["structure", "training", "validation", "test", "all"]
     assert [cell.text for cell in shown.rows[1]] == ["b", "3", "1", "2", "6"]

@@ -17,13 +17,13 @@ def write_benchmark(path, seconds, mib):
 @pytest.fixture
 def benchmarks(tmp_path):
     """Patterns, in the order of the pipeline, and files of two experiments."""
-    write_benchmark(tmp_path / "convert_archive/tom20.tsv", 60, 500)
-    write_benchmark(tmp_path / "convert_archive/zo1.tsv", 30, 700)
+    write_benchmark(tmp_path / "convert_images/tom20.tsv", 60, 500)
+    write_benchmark(tmp_path / "convert_images/zo1.tsv", 30, 700)
     write_benchmark(tmp_path / "train_model/tiny/seed-0.tsv", 3600, 100)
     write_benchmark(tmp_path / "train_model/other/seed-0.tsv", 9999, 9999)
     write_benchmark(tmp_path / "data_page.tsv", 1, "-")
     write_benchmark(tmp_path / "scores_page/tiny/seed-0.tsv", 2, "-")
-    patterns = ["convert_archive/*.tsv", "train_model/tiny/seed-*.tsv", "data_page.tsv", "scores_page/tiny/seed-*.tsv"]
+    patterns = ["convert_images/*.tsv", "train_model/tiny/seed-*.tsv", "data_page.tsv", "scores_page/tiny/seed-*.tsv"]
     named = {re.split(r"\W", pattern)[0]: f"{tmp_path}/{pattern}" for pattern in patterns}
     return {"download_list": f"{tmp_path}/download_list/*.tsv", **named}
 
@@ -55,7 +55,7 @@ def test_overview_shows_each_run(config_values, tmp_path, write_scores, benchmar
     # the folders know nothing
     paths = [write_scores(tmp_path / str(-seed), ["dna"], seed / 10, "tiny", seed)[2] for seed in (4, 3)]
     left_out = tmp_path / "left_out.csv"
-    left_out.write_text("task,path_czi,reason\n")
+    left_out.write_text("task,image,reason\n")
     overview_page(config, paths, [left_out], benchmarks, tmp_path / "overview.html")
     html = (tmp_path / "overview.html").read_text()
     assert "Overview of tiny" in html
@@ -66,7 +66,7 @@ def test_overview_shows_each_run(config_values, tmp_path, write_scores, benchmar
     assert "train the network" in html
     assert "neither to train the model" in html
 
-    left_out.write_text("task,path_czi,reason\ntom20,data/a.czi,is <cut> short\n")
+    left_out.write_text("task,image,reason\ntom20,data/a.czi,is <cut> short\n")
     config["evaluate"]["model"] = "their.safetensors"
     overview_page(config, paths[:1], [left_out], {}, tmp_path / "overview.html")
     html = (tmp_path / "overview.html").read_text()

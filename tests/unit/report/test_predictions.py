@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ssp_model.evaluation.metrics import METRICS
-from ssp_model.images.ome_tiff import write_ome_tiff
+from ssp_model.images.ome_tiff import write_channels
 from ssp_model.report.predictions import composite_page, structure_page
 
 
@@ -14,7 +14,7 @@ def test_a_structure_is_pictured(tmp_path, stack):
     places = {"best": 0.75, "": 0.6, "median": 0.5, "worst": 0.25}
     rows = [
         {
-            "path_czi": f"data/{r2}.czi",
+            "image": f"data/{r2}.czi",
             **dict.fromkeys(METRICS, r2),
             "place": place,
             "file": stack.name if place else "",
@@ -36,7 +36,7 @@ def test_a_structure_is_pictured(tmp_path, stack):
 
 def test_all_structures_are_pictured(tmp_path):
     volumes = list(np.random.default_rng(0).normal(size=(4, 6, 20, 24)).astype(np.float32))
-    write_ome_tiff(tmp_path / "all.ome.tif", volumes, ["signal", "a", "b", "c"], None)
+    write_channels(tmp_path / "all.ome.tif", volumes, ["signal", "a", "b", "c"], None)
     composite_page(tmp_path / "all.ome.tif", tmp_path / "composite.html")
     html = (tmp_path / "composite.html").read_text()
     assert "the 3 structures" in html

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ssp_model.errors import InputError
-from ssp_model.images.ome_tiff import OmeImage, write_ome_tiff
+from ssp_model.images.ome_tiff import OmeImage, write_channels
 from ssp_model.report import viewer
 from ssp_model.report.viewer import bin_xy, read_prediction, to_bytes, write_viewer
 
@@ -80,7 +80,7 @@ def test_a_large_image_is_binned(monkeypatch, tmp_path):
 
 
 def test_something_else_is_refused(tmp_path):
-    write_ome_tiff(tmp_path / "two.ome.tif", [np.ones((2, 8, 8), np.float32)] * 2, ["a", "b"], None)
+    write_channels(tmp_path / "two.ome.tif", [np.ones((2, 8, 8), np.float32)] * 2, ["a", "b"], None)
     with pytest.raises(InputError, match=r"two.ome.tif has 2 channels, but wanted are three"):
         read_prediction(tmp_path / "two.ome.tif")
     (tmp_path / "no.ome.tif").write_text("no image")

@@ -18,7 +18,7 @@ def losses(monkeypatch) -> Losses:
     """Losses whose clock stands still but for `wait`."""
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    index = pd.DataFrame({"task": ["dna", "zo1"], "path_czi": ["a.czi", "b.czi"]})
+    index = pd.DataFrame({"task": ["dna", "zo1"], "image": ["a.czi", "b.czi"]})
     made = Losses(Fabric(accelerator="cpu"), SimpleNamespace(index=index))
     made.wait = lambda seconds: now.__setitem__(0, now[0] + seconds)
     return made

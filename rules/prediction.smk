@@ -1,0 +1,52 @@
+"""Images to predict with a trained model: so many in each job, then one table of all."""
+
+
+rule predict_images:
+    input:
+        model=MODEL_FILE,
+    output:
+        table=f"{IMAGES}/batch-{{batch}}.csv",
+        images=directory(f"{IMAGES}/batch-{{batch}}"),
+    log:
+        "results/logs/predict_images/{experiment}/seed-{seed}/{batch}.log",
+    benchmark:
+        "results/benchmarks/predict_images/{experiment}/seed-{seed}/{batch}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=growing(8000),
+        runtime=growing(4 * 60),
+    params:
+        images=images_of_batch,
+        precision=CONFIG.train.precision,
+        predict=window_values(),
+        output=output_values(),
+        code=source_digest("prediction.batch", *METHODS_EVALUATED),
+    message:
+        "Predict images by {wildcards.experiment}, seed {wildcards.seed}: job {wildcards.batch}"
+    script:
+        "../workflow/scripts/predict_images.py"
+
+
+rule list_predictions:
+    input:
+        prediction_tables,
+    output:
+        f"{IMAGES}.csv",
+    log:
+        "results/logs/list_predictions/{experiment}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/list_predictions/{experiment}/seed-{seed}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        code=source_digest("prediction.outcomes"),
+    message:
+        "List the predictions of {wildcards.experiment}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/list_predictions.py"

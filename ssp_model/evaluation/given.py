@@ -1,0 +1,42 @@
+"""The model and the dataset that a config gives for the evaluation: checked before anything runs."""
+
+from pathlib import Path
+
+from ssp_model.config.schema import EvaluateConfig
+from ssp_model.errors import InputError
+
+
+def check_given_files(config: EvaluateConfig) -> None:
+    """Check that `evaluate.model` is a model file and `evaluate.test_set` a dataset. Objects in S3 are not opened.
+
+    Raises
+    ------
+    InputError
+        A file does not exist, or holds something else.
+    """
+    given = {"model": (config.model, _check_model), "test_set": (config.test_set, _check_dataset)}
+    for key, (address, check) in given.items():
+        if address is None or address.startswith("s3://"):
+            continue
+        if not Path(address).is_file():
+            raise InputError(f"evaluate.{key}: there is no file {Path(address).absolute()}; correct the path.")
+        try:
+            check(address)
+        except InputError as error:
+            raise InputError(f"evaluate.{key}: {error}") from None
+
+
+# These imports take seconds. Most configs give no file.
+
+
+def _check_model(path: str) -> None:
+    from ssp_model.models.model_file import read_info
+
+    read_info(path)
+
+
+def _check_dataset(path: str) -> None:
+    from ssp_model.data.dataset import Dataset
+
+    with Dataset(path):
+        pass

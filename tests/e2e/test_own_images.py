@@ -1,0 +1,165 @@
+"""A lab's own images, from files in several formats to scores, without an archive."""
+
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import zarr
+from pylibCZIrw import czi
+
+from tests.helpers import snakemake
+
+pytestmark = pytest.mark.slow
+
+STRUCTURES = ("dots", "golgi", "nuclei")
+SIZES_UM = (0.3, 0.11, 0.11)
+CONFIG = {
+    "experiment": "own",
+    "structures": None,
+    "collection": {"samples": "images/samples.csv"},
+    "dna": None,
+    "split": {"train_fraction": 0.7, "fit_fraction": 0.6},
+    "preprocess": {"scale": None, "voxel_size_um": [0.3, 0.22, 0.22]},
+    "model": {"width": 1},
+    "train": {"patch": [16, 32, 32], "epochs": 1, "validate_every": 1},
+    "predict": {"overlap": 0},
+}
+
+
+def voxels(seed: int) -> np.ndarray:
+    """Voxels of two time points, the signal and three targets, (time, channel, Z, Y, X)."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(100, 4000, (2, 4, 16, 64, 64)).astype(np.uint16)
+
+
+def write_czi(path: Path, image: np.ndarray) -> None:
+    with czi.create_czi(str(path)) as file:
+        for scene, offset in enumerate((0, 200)):
+            for c, channel in enumerate(image[scene]):
+                for z, plane in enumerate(channel):
+                    file.write(plane[..., None], plane={"C": c, "Z": z, "T": 0}, location=(offset, 0), scene=scene)
+        names = dict(enumerate(("light", *STRUCTURES)))
+        sizes = {f"scale_{axis}": um * 1e-6 for axis, um in zip("zyx", SIZES_UM, strict=True)}
+        file.write_metadata("own", channel_names=names, **sizes)
+
+
+def write_tiff(path: Path, image: np.ndarray) -> None:
+    sizes = {f"PhysicalSize{axis}": um * 1000 for axis, um in zip("ZYX", SIZES_UM, strict=True)}
+    units = {f"PhysicalSize{axis}Unit": "nm" for axis in "ZYX"}
+    names = {"Channel": {"Name": ["light", *STRUCTURES]}}
+    metadata = {"axes": "TCZYX", **names, **sizes, **units}
+    tifffile.imwrite(path, image, ome=True, metadata=metadata, photometric="minisblack", compression="zlib")
+
+
+def write_zarr(path: Path, image: np.ndarray) -> None:
+    group = zarr.open_group(path, mode="w")
+    group.create_array("0", shape=image.shape[1:], dtype=image.dtype, chunks=(1, 4, 64, 64))[:] = image[0]
+    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space", "unit": "micrometer"} for n in "zyx")]
+    scale = [{"type": "scale", "scale": [1, *SIZES_UM]}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    channels = [{"label": name} for name in ("light", *STRUCTURES)]
+    image_metadata = {"multiscales": [{"axes": axes, "datasets": datasets}], "omero": {"channels": channels}}
+    group.attrs["ome"] = {"version": "0.5", **image_metadata}
+
+
+def make_own_images(folder: Path) -> None:
+    """Six plates (groups) of images in three formats, and the table of their samples."""
+    folder.mkdir(parents=True)
+    rows = []
+    for plate in range(6):
+        for number, (suffix, write) in enumerate(
+            {".czi": write_czi, ".ome.tif": write_tiff, ".ome.zarr": write_zarr}.items()
+        ):
+            name = f"plate{plate}_{number}{suffix}"
+            write(folder / name, voxels(10 * plate + number))
+            # each image has a target of two structures
+            for channel in (1 + plate % 3, 1 + (plate + 1) % 3):
+                row = {"Image": name, "Structure": STRUCTURES[channel - 1], "signal": "light"}
+                row |= {"target": channel, "scene": plate % 2 if suffix == ".czi" else ""}
+                row |= {"time": 1 if suffix == ".ome.tif" else "", "group": f"plate {plate}"}
+                rows.append(row)
+    # as a spreadsheet writes it
+    pd.DataFrame(rows).to_csv(folder / "samples.csv", index=False, sep=";", encoding="utf-16")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("own")
+    make_own_images(folder / "images")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished_own(own) -> Path:
+    ran = snakemake(own, CONFIG)
+    assert ran.returncode == 0, ran.said
+    return own / "results"
+
+
+def test_three_structures_are_scored(finished_own):
+    scores = pd.read_csv(finished_own / "evaluation/own/seed-0/per_structure.csv")
+    assert scores.structure.tolist() == list(STRUCTURES)
+    assert scores.mse.notna().all()
+
+
+def test_no_group_is_in_two_splits(finished_own):
+    of_group = {}
+    for path in finished_own.glob("splits/*/*.csv"):
+        for group in pd.read_csv(path).group:
+            assert of_group.setdefault(group, path.stem) == path.stem
+    assert len(of_group) == 6
+
+
+def test_scenes_and_time_points_are_those_of_the_table(finished_own):
+    found = {}
+    for path in finished_own.glob("volumes/*.h5"):
+        with h5py.File(path) as file:
+            for group in file.values():
+                assert group.attrs["voxel_size_um"] == pytest.approx((0.3, 0.22, 0.22))
+                found[Path(group.attrs["image"]).name] = group["signal"].attrs["mean"]
+    assert len(found) == 18
+    for name, mean in found.items():
+        plate, number = int(name[5]), int(name[7])
+        image = voxels(10 * plate + number)
+        # of the CZI a scene, of the TIFF the second time point
+        part = image[{0: plate % 2, 1: 1, 2: 0}[number]]
+        assert mean == pytest.approx(part[0].mean()), name
+
+
+def test_nothing_is_done_twice(finished_own, own):
+    assert "Nothing to be done" in snakemake(own, CONFIG, "-n").said
+    (own / "images/samples.csv").touch()
+    planned = snakemake(own, CONFIG, "-n").said
+    assert "train_model" not in planned
+
+
+def test_the_log_and_the_data_page_name_the_channels(finished_own):
+    log = (finished_own / "logs/convert_images/dots.log").read_text()
+    assert "signal is channel 0 (light), dots is channel 1 (dots), " in log
+    page = (finished_own / "report/data.html").read_text()
+    assert "0 light" in page
+    assert "2 golgi" in page
+
+
+def test_all_problems_are_told_before_anything_is_converted(own, tmp_path):
+    shutil.copytree(own / "images", tmp_path / "images")
+    (tmp_path / "images/plate0_0.czi").unlink()
+    cut_off = tmp_path / "images/plate1_1.ome.tif"
+    cut_off.write_bytes(cut_off.read_bytes()[:9000])
+    ran = snakemake(tmp_path, CONFIG)
+    assert ran.returncode == 1
+    assert "plate0_0.czi does not exist" in ran.said
+    assert "plate1_1.ome.tif" in ran.said
+    assert "Traceback" not in ran.said
+    assert not (tmp_path / "results/volumes").exists()
+    problems = pd.read_csv(tmp_path / "results/preflight/problems.csv")
+    assert len(problems[problems.severity == "error"].image.unique()) == 2
+    # mended files are checked again by the same command
+    for name in ("plate0_0.czi", "plate1_1.ome.tif"):
+        shutil.copy(own / "images" / name, tmp_path / "images" / name)
+    ran = snakemake(tmp_path, CONFIG, "split")
+    assert ran.returncode == 0, ran.said

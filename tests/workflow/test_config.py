@@ -1,0 +1,85 @@
+"""What Snakemake says to a config: one sentence if it is wrong, before anything runs."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import h5py
+import pytest
+
+from tests.helpers import PROJECT, SNAKEMAKE
+
+
+def run(folder: Path, config: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Snakemake in a folder, with the text of a config file; `-n` unless arguments say what to do."""
+    (folder / "mine.yaml").write_text(config)
+    command = [SNAKEMAKE, "--snakefile", PROJECT / "Snakefile", "--directory", folder, "--configfile", "mine.yaml"]
+    return subprocess.run([*command, *(arguments or ["-n"])], capture_output=True, text=True, check=False, cwd=folder)
+
+
+def refusal(ran: subprocess.CompletedProcess) -> str:
+    """The lines that it printed, but for what Snakemake says of config files that it merges."""
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    told = re.compile("Config file .* is extended|Using (workflow|profile)")
+    return "\n".join(line for line in (ran.stdout + ran.stderr).splitlines() if not told.match(line))
+
+
+WRONG = """
+trian: {}
+structures: [tom 20]
+train: {epochs: many}
+"""
+
+
+@pytest.mark.parametrize("arguments", [["-n"], ["--lint"], ["--report", "report.html"]], ids=lambda words: words[0])
+def test_a_wrong_config_is_one_sentence_before_anything_runs(tmp_path, arguments):
+    assert re.fullmatch(
+        r"The configuration is wrong: entry 1 of structures is 'tom 20' but should have only the characters [^;]*; "
+        r"train\.epochs is 'many' but should be a whole number; trian is not a key \(known here: [^)]*\)\.",
+        refusal(run(tmp_path, WRONG, *arguments)),
+    )
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    said = refusal(run(tmp_path, "train:\n  epochs: 1\n  epochs: 2\n"))
+    assert said == f"{tmp_path}/mine.yaml gives the key epochs in line 2 and again in line 3; delete one of the two."
+
+
+def test_a_broken_config_yaml_is_named_with_the_line(tmp_path):
+    """The file beside the Snakefile. Files of `--configfile` Snakemake itself reads before."""
+    for name in ("rules", "ssp_model", "workflow", "profiles"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    shutil.copy(PROJECT / "Snakefile", tmp_path)
+    (tmp_path / "config.yaml").write_text("seeds: [0]\ntrain:\n\tepochs: 3\n")
+    ran = subprocess.run([SNAKEMAKE, "-n"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert re.fullmatch(
+        rf"{tmp_path}/config\.yaml can't be read as YAML: correct line 3 \(found character .*\); indent with .*\.",
+        refusal(ran),
+    )
+
+
+def test_the_command_line_changes_single_keys(tmp_path):
+    values = ["experiment=trial", "seeds=[0,1]", "dna=null", "train={epochs: 3, ema: null, learning_rate: 1e-3}"]
+    ran = run(tmp_path, "dna: {name: hoechst}", "-n", "--config", *values)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "results/models/trial/seed-1/model.safetensors" in ran.stdout
+    assert "rule split_dna" not in ran.stdout
+
+
+def test_the_longest_names_can_be_planned(tmp_path):
+    """Also names that repeat as much as Snakemake lets them."""
+    names = "x" * 19, "long" * 19 + "x" * 19 + "_long"
+    ran = run(tmp_path, f"experiment: {names[1]}\nstructures: [{', '.join(names)}]\n")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_given_files_are_opened_before_a_training(tmp_path):
+    """A wrong file would else be told after the training."""
+    with h5py.File(tmp_path / "volumes.h5", "w") as file:
+        file.create_group("0000")
+    said = refusal(run(tmp_path, "evaluate: {test_set: volumes.h5}"))
+    assert said.startswith("evaluate.test_set: volumes.h5 is not a dataset: ")
+    said = refusal(run(tmp_path, "evaluate: {test_set: ~/none.h5}"))
+    assert said == f"evaluate.test_set: there is no file {Path.home()}/none.h5; correct the path."
