@@ -17,13 +17,15 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tests.e2e.own_images import CONFIG as OWN_CONFIG
+from tests.e2e.own_images import STRUCTURES, make_own_images
 from tests.helpers import PROJECT, tiny
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
 SNAKEMAKE = [sys.executable, Path(__file__).with_name("eager_snakemake.py")]
 NEEDED = ("munged", "slurmctld", "slurmd", "srun", "sbatch")
 ON_GPU = ("train_model", "evaluate_structure", "predict_composite")
-LOCAL_RULES = {"download_list", "check_images", "split_structure", "split_dna", "summarise_scores"}
+LOCAL_RULES = {"download_list", "tabulate_samples", "check_images", "split_structure", "split_dna", "summarise_scores"}
 TARGETS = ("evaluate", "results/predictions/tiny/seed-0/composite.ome.tif", "results/report/data.html")
 """Every kind of job. One page stands for all pages, as a job takes seconds to start."""
 pytestmark = pytest.mark.slow
@@ -205,3 +207,15 @@ def test_two_nodes_give_the_curve_of_one(run, simulated):
     assert (job["NumNodes"], job["NumTasks"]) == ("2", "2")
     for column in [name for name in one if "mse" in name]:
         np.testing.assert_allclose(two[column], one[column], rtol=1e-5, err_msg=column)
+
+
+def test_own_images(slurm, tmp_path):
+    make_own_images(tmp_path / "images")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(OWN_CONFIG | {"tracking": {"wandb": "disabled"}}))
+    said = snakemake(tmp_path, "evaluate")
+    scores = tmp_path / "results/evaluation/own/seed-0/per_structure.csv"
+    assert scores.exists(), said
+    assert pd.read_csv(scores).structure.tolist() == list(STRUCTURES)
+    ours = [job for job in jobs_of_slurm() if str(tmp_path) in job["StdOut"] + job.get("WorkDir", "")]
+    assert len(of_rule(ours, "preflight_samples")) == 1
+    assert len(of_rule(ours, "convert_images")) == len(STRUCTURES)
