@@ -2,11 +2,13 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
 
 import boto3
+import h5py
 import pandas as pd
 import pytest
 import torch
@@ -14,7 +16,10 @@ from safetensors.torch import load, load_file
 
 from ssp_model.files import sha256_of
 from ssp_model.report.overview import STAGES
+from tests.e2e.own_images import CONFIG as OWN_CONFIG
+from tests.e2e.own_images import make_own_images, voxels
 from tests.helpers import PROJECT, command, snakemake
+from tests.httpserver import FileServer
 
 pytestmark = pytest.mark.slow
 
@@ -172,3 +177,24 @@ def test_wrong_archive_is_told_plainly(stored, tmp_path):
     assert "This job failed: s3://lab/wrong/results/logs/convert_images/tom20.log" in ran.said
     assert f"lab/raw/tom20.tar.gz: has SHA-256 {collection['sha256']['s3://lab/raw/tom20.tar.gz']}" in ran.said
     assert "Traceback" not in ran.said
+
+
+def test_own_images_from_addresses(lab, tmp_path):
+    """One image lies in a bucket, one on a web server, the others here."""
+    make_own_images(tmp_path / "images")
+    lab.put("own/plate0_0.czi", tmp_path / "images/plate0_0.czi")
+    (tmp_path / "web").mkdir()
+    shutil.move(tmp_path / "images/plate0_1.ome.tif", tmp_path / "web")
+    with FileServer(tmp_path / "web") as server:
+        table = tmp_path / "images/samples.csv"
+        text = table.read_text(encoding="utf-16")
+        text = text.replace("plate0_0.czi", "s3://lab/own/plate0_0.czi")
+        text = text.replace("plate0_1.ome.tif", server.url("plate0_1.ome.tif"))
+        table.write_text(text, encoding="utf-8")
+        ran = snakemake(tmp_path, OWN_CONFIG, "convert")
+    assert ran.returncode == 0, ran.said
+    with h5py.File(tmp_path / "results/volumes/dots.h5") as file:
+        sources = {group.attrs["image"]: group["signal"].attrs["mean"] for group in file.values()}
+    assert len(sources) == 6
+    assert sources["s3://lab/own/plate0_0.czi scene 0"] == pytest.approx(voxels(0)[0, 0].mean())
+    assert sources[f"{server.url('plate0_1.ome.tif')} time 1"] == pytest.approx(voxels(1)[1, 0].mean())
