@@ -286,5 +286,8 @@ def tell_error(snakemake_log):
         job_log = Path(path) if Path(path).exists() else on_this_machine(path.removeprefix(f"{prefix}/"))
         if job_log:
             say(f"\nThis job failed: {path}")
+            text = job_log.read_text()
             # the last lines say why; all of them are in the file
-            say("\n".join(job_log.read_text().splitlines()[-12:]))
+            say("\n".join(text.splitlines()[-12:]))
+            if not re.search("error|kill|cancel", text, re.IGNORECASE):
+                say("It ended without an error: it was killed, most often for lack of memory (mem_mb of its rule).")

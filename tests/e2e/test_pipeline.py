@@ -12,12 +12,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import tifffile
 import yaml
 
 from ssp_model.models.model_file import load_model, read_info
-from tests.helpers import GOLDEN, PROJECT, snakemake, tiny
+from tests.helpers import GOLDEN, PROJECT, command, snakemake, tiny
 from tests.httpserver import FileServer
 
 pytestmark = pytest.mark.slow
@@ -71,6 +72,21 @@ def volumes_in(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.
             yield from volumes_in(item, f"{prefix}{name}/")
         elif item.ndim == 3:
             yield f"{prefix}{name}", item
+
+
+def test_a_job_that_is_killed_is_told_to_be_killed(finished):
+    folder, config, _ = finished
+    config = config | {"experiment": "killed", "train": config["train"] | {"epochs": 1000, "validate_every": 1}}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command(folder, config, "train"), cwd=folder, **pipes) as ran:
+        next(line for line in ran.stdout if "epoch 1 of 1000" in line)
+        for job in psutil.Process(ran.pid).children(recursive=True):
+            if "train_model.py" in " ".join(job.cmdline()):
+                job.kill()
+        said = ran.stdout.read()
+    assert ran.returncode == 1
+    assert "This job failed: results/logs/train_model/killed/seed-0.log" in said
+    assert "It ended without an error: it was killed, most often for lack of memory (mem_mb of its rule)." in said
 
 
 def test_scores_are_means_of_the_images(finished):
