@@ -82,6 +82,19 @@ def test_other_orders_of_axes(tmp_path):
     np.testing.assert_array_equal(only_image(path).read(1), VOXELS[1])
 
 
+def test_a_chunk_of_many_planes_is_decoded_once(tmp_path, monkeypatch):
+    reads = []
+    read = zarr.Array.__getitem__
+    monkeypatch.setattr(zarr.Array, "__getitem__", lambda array, key: reads.append(key) or read(array, key))
+    image = only_image(write(tmp_path / "a.zarr"))
+    np.testing.assert_array_equal(image.read(1), VOXELS[1])
+    assert len(reads) == 2
+    # no more planes at once than the memory is meant for
+    monkeypatch.setattr("ssp_model.images.zarr_format.SLAB_BYTES", VOXELS[0, 0].nbytes)
+    np.testing.assert_array_equal(image.read(0), VOXELS[0])
+    assert len(reads) == 2 + 4
+
+
 def test_series_are_scenes(tmp_path):
     root = zarr.open_group(tmp_path / "a.zarr", mode="w")
     root.attrs["ome"] = {"version": "0.5", "bioformats2raw.layout": 3}
