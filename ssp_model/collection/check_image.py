@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ssp_model.errors import InputError
-from ssp_model.images.inspect import Intensities, measure, number_text, planes_text, share_text, size_on_disk
+from ssp_model.files import size_of
+from ssp_model.images.inspect import Intensities, measure, number_text, planes_text, share_text
 from ssp_model.images.reader import Image, ImageFile, open_file
 from ssp_model.log import collected_warnings
 
@@ -137,7 +138,7 @@ def check_image(
         return found
     try:
         with open_file(path, image) as file:
-            found.num_bytes = size_on_disk(path)
+            found.num_bytes = size_of(path)
             for (scene, time, sizes), some in _by_place(rows).items():
                 place, of_place = Place(image, scene, time, sizes), CheckedImage(image, path, structures)
                 _check_place(file, place, some, of_place, factors=factors, pixels=pixels)

@@ -24,9 +24,10 @@ import numpy as np
 
 import ssp_model
 from ssp_model.collection.tabulate import place_text
-from ssp_model.data.dataset import SAME_VOXEL_SIZE, Sample, Volume, in_um
+from ssp_model.data.dataset import Sample, Volume, in_um
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
+from ssp_model.images.description import SAME_VOXEL_SIZE
 
 logger = logging.getLogger(__name__)
 
