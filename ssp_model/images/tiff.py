@@ -8,7 +8,7 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,11 @@ class TiffFormat:
     """A TIFF file, opened."""
 
     def __init__(self, path: Path) -> None:
-        with _damage_is_an_error():
-            self._file = tifffile.TiffFile(path)
-        try:
+        with ExitStack() as stack:
+            with _damage_is_an_error():
+                self._file = stack.enter_context(tifffile.TiffFile(path))
             self._read_metadata(path)
-        except Exception:
-            self.close()
-            raise
+            stack.pop_all()
 
     def _read_metadata(self, path: Path) -> None:
         ome = self._file.ome_metadata

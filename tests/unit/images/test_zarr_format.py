@@ -128,6 +128,16 @@ def test_a_plane_without_chunks_is_missing(tmp_path):
         image.read(1)
 
 
+def test_more_planes_than_a_microscope_records_are_refused_at_once(tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=3)
+    group.create_array("0", shape=(2, 10**9, 33, 35), dtype=np.uint16, chunks=(1, 2, 33, 35))
+    group.attrs.update({"ome": {"version": "0.5", **image_metadata()}})
+    with pytest.raises(
+        InputError, match=r"tell of 1 x 2 x 1000000000 x 33 x 35 .* more planes than a microscope records"
+    ):
+        open_file(tmp_path / "a.zarr")
+
+
 def test_what_is_no_ome_zarr(tmp_path):
     zarr.open_group(tmp_path / "a.zarr", mode="w")
     with pytest.raises(InputError, match=r"a.zarr is a Zarr without an OME image in it"):
