@@ -7,7 +7,8 @@ if OWN is not None:
 
     rule tabulate_samples:
         input:
-            samples=local(CONFIG.collection.samples),
+            # its content counts, in params: a pattern may match other images than before
+            samples=ancient(local(CONFIG.collection.samples)),
         output:
             "results/samples/{structure}.csv",
         log:
@@ -21,6 +22,7 @@ if OWN is not None:
             runtime=growing(10),
         params:
             structures=STRUCTURES,
+            samples=samples_checksum,
             code=source_digest("collection.tabulate"),
         message:
             "List the samples of the images of {wildcards.structure}"
@@ -29,7 +31,7 @@ if OWN is not None:
 
     rule preflight_samples:
         input:
-            samples=local(CONFIG.collection.samples),
+            samples=ancient(local(CONFIG.collection.samples)),
             # an image that is mended or comes late is checked anew
             images=[image for source in SOURCES for image in own_images(source)],
         output:
@@ -56,6 +58,7 @@ if OWN is not None:
             pixels=1,
         params:
             structures=STRUCTURES,
+            samples=checksum(OWN),
             preprocess=section("preprocess"),
             split=section("split"),
             code=source_digest("data.preflight", "report.preflight"),

@@ -15,7 +15,7 @@ PROJECT = Path(workflow.basedir)
 sys.path.insert(0, str(PROJECT))
 
 from ssp_model.collection.samples import read_samples
-from ssp_model.collection.tabulate import first_structures, structures_of
+from ssp_model.collection.tabulate import checksum, first_structures, samples_of_images, structures_of
 from ssp_model.config.read import parse_config, read_yaml
 from ssp_model.errors import InputError
 from ssp_model.evaluation.given import check_given_files
@@ -221,6 +221,11 @@ def sha256_to_convert(wildcards):
 def images_of(source):
     """The images of the own table whose volumes are in one file."""
     return [image for image, its_source in SOURCE_OF.items() if its_source == source]
+
+
+def samples_checksum(wildcards):
+    """The samples of the own table that are converted together. The table's file is older than what a pattern matches."""
+    return None if OWN is None else checksum(samples_of_images(OWN, wildcards.structure, STRUCTURES))
 
 
 def own_images(source):

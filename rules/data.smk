@@ -3,7 +3,8 @@
 
 rule convert_images:
     input:
-        samples="results/samples/{structure}.csv",
+        # of an own table the content counts, in params
+        samples="results/samples/{structure}.csv" if OWN is None else ancient("results/samples/{structure}.csv"),
         # once: a further preflight is no reason to convert again
         preflight=[] if OWN is None else ancient("results/preflight/passed"),
         archive=archive_to_convert,
@@ -29,6 +30,7 @@ rule convert_images:
     params:
         scale=CONFIG.preprocess.scale,
         voxel_size_um=CONFIG.preprocess.voxel_size_um,
+        samples=samples_checksum,
         sha256=sha256_to_convert,
         addresses=lambda wildcards: stored_images(wildcards.structure),
         code=source_digest("data.convert"),
@@ -69,7 +71,7 @@ if OWN is not None:
 
     rule split_samples:
         input:
-            samples=local(CONFIG.collection.samples),
+            samples=ancient(local(CONFIG.collection.samples)),
             left_out=left_out_lists,
         output:
             [path for task in CONFIG.tasks for path in split_lists(task)],
@@ -84,6 +86,7 @@ if OWN is not None:
             runtime=growing(10),
         params:
             tasks=CONFIG.tasks,
+            samples=checksum(OWN),
             split=section("split"),
             code=source_digest("data.splits"),
         message:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ssp_model.errors import InputError
-from ssp_model.images.inspect import Intensities, measure, number_text, planes_text, share_text, size_on_disk
+from ssp_model.files import size_of
+from ssp_model.images.inspect import Intensities, measure, number_text, planes_text, share_text
 from ssp_model.images.reader import Image, ImageFile, open_file
 from ssp_model.log import collected_warnings
 
@@ -79,6 +80,8 @@ class CheckedImage:
     ----------
     problems : dict
         Structures that a problem concerns, by severity and sentence.
+    unusable : set
+        Scene, time point and structure of the samples that have an error.
     """
 
     image: str
@@ -87,6 +90,7 @@ class CheckedImage:
     num_bytes: int = 0
     problems: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     uses: list[ChannelUse] = field(default_factory=list)
+    unusable: set[tuple[Any, Any, str]] = field(default_factory=set)
 
     def add(self, severity: str, structures: Iterable[str], sentence: str) -> None:
         """Note a problem, once for all structures that it concerns."""
@@ -100,10 +104,13 @@ class CheckedImage:
             for (severity, sentence), structures in self.problems.items()
         ]
 
-    @property
-    def unusable_for(self) -> set[str]:
-        """Structures that have an error."""
-        return {s for (severity, _), structures in self.problems.items() if severity == ERROR for s in structures}
+    def add_place(self, place: Place, found: "CheckedImage") -> None:
+        """Note what was found in one scene at one time point."""
+        for (severity, sentence), structures in found.problems.items():
+            self.add(severity, structures, sentence)
+            if severity == ERROR:
+                self.unusable |= {(place.scene, place.time, structure) for structure in structures}
+        self.uses += found.uses
 
 
 def check_image(
@@ -131,12 +138,14 @@ def check_image(
         return found
     try:
         with open_file(path, image) as file:
-            found.num_bytes = size_on_disk(path)
+            found.num_bytes = size_of(path)
             for (scene, time, sizes), some in _by_place(rows).items():
-                place = Place(image, scene, time, sizes)
-                _check_place(file, place, some, found, factors=factors, pixels=pixels)
+                place, of_place = Place(image, scene, time, sizes), CheckedImage(image, path, structures)
+                _check_place(file, place, some, of_place, factors=factors, pixels=pixels)
+                found.add_place(place, of_place)
     except InputError as error:
         found.add(ERROR, structures, str(error))
+        found.unusable |= {(_cell(row, "scene"), _cell(row, "time"), row["structure"]) for row in rows}
     return found
 
 

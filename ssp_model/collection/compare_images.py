@@ -9,9 +9,7 @@ import numpy as np
 
 from ssp_model.collection.check_image import ERROR, WARNING, ChannelUse, CheckedImage, Problem
 from ssp_model.files import sha256_of
-
-SAME_VOXEL_SIZE = 0.02
-"""Voxel sizes may differ by this share."""
+from ssp_model.images.description import SAME_VOXEL_SIZE
 
 PROBE = 2**16
 """Bytes at the start, the middle and the end that are compared before whole files are."""
@@ -20,7 +18,7 @@ PROBE = 2**16
 def same_content(images: Sequence[CheckedImage]) -> list[Problem]:
     """Find images that are in the table under two names, by size, then by parts, then by the whole content."""
     groups = [[image for image in images if image.num_bytes]]
-    for key in (lambda image: image.num_bytes, _probe, _digest):
+    for key in (lambda image: image.num_bytes, _probe, lambda image: sha256_of(image.path)):
         groups = [same for group in groups for same in _grouped(group, key) if len(same) > 1]
     return [
         Problem(
@@ -58,13 +56,6 @@ def _probe(image: CheckedImage) -> bytes:
                 file.seek(start)
                 digest.update(file.read(PROBE))
     return digest.digest()
-
-
-def _digest(image: CheckedImage) -> list[tuple[str, str]]:
-    """Return the checksums of an image's files, by their places in its folder."""
-    if not image.path.is_dir():
-        return [("", sha256_of(image.path))]
-    return [(str(path.relative_to(image.path)), sha256_of(path)) for path in _files(image.path)]
 
 
 def mixed_voxel_sizes(uses: Sequence[ChannelUse]) -> list[Problem]:

@@ -1,6 +1,5 @@
 """Find the images that a table names: paths, patterns and addresses, as people on any system write them."""
 
-import glob
 import os
 import re
 import unicodedata
@@ -9,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ssp_model.errors import InputError
-from ssp_model.images.find import is_zarr
+from ssp_model.images.find import is_zarr, matching_images
 
 ADDRESSES = ("https", "http", "s3")
 """Schemes of images that are not on this machine."""
@@ -136,15 +135,8 @@ def _alike(folder: Path, name: str) -> list[str]:
 
 def _matches(path: Path, image: str) -> list[str]:
     """Return the images that a pattern matches; nothing if it is no pattern."""
-    # not Path.glob: it matches hidden files, such as the ._* of macOS
-    names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
-    images = [name for name in names if _is_image_file(Path(name))]
+    images = [str(match) for match in matching_images(path)]
     # a file's name may hold brackets
     if not images and re.search(r"[*?]", image):
         raise InputError(f"{image} matches no image (looked for {path}); correct the pattern.")
     return images
-
-
-def _is_image_file(path: Path) -> bool:
-    """Whether a match of a pattern may be an image: a file or a Zarr folder, not a file inside a Zarr folder."""
-    return not any(is_zarr(folder) for folder in path.parents) and (path.is_file() or is_zarr(path))

@@ -108,11 +108,11 @@ def preflight(samples: pd.DataFrame, plan: Plan, *, num_workers: int = 1, pixels
     uses = [use for image in images for use in image.uses]
     problems = _missing_structures(samples, plan.structures)
     problems += [row for image in images for row in image.rows]
-    problems += same_content(images)
     if plan.skips_bad_images:
         problems = [_left_out(problem) if problem.image else problem for problem in problems]
+    problems += same_content(images)
     problems += mixed_voxel_sizes(uses) + mixed_channels(uses)
-    unusable = {(image.image, structure) for image in images for structure in image.unusable_for}
+    unusable = {(image.image, *sample) for image in images for sample in image.unusable}
     counts, split_problems = _split(samples, used, plan, unusable if plan.skips_bad_images else set())
     space, space_problems = _space(uses, plan.results, num_workers)
     table = pd.DataFrame(problems + split_problems + space_problems, columns=list(Problem._fields))
@@ -178,7 +178,7 @@ def _map_jobs(
 
 
 def _split(
-    samples: pd.DataFrame, used: pd.DataFrame, plan: Plan, unusable: set[tuple[str, str]]
+    samples: pd.DataFrame, used: pd.DataFrame, plan: Plan, unusable: set[tuple[Any, ...]]
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Return the number of samples of each structure in each split, and why there are too few."""
     try:
@@ -202,7 +202,7 @@ def _split(
         )
         for split, rows in splits.items()
         for structure, some in rows[rows.structure.isin(plan.structures)].groupby("structure")
-        if all((image, structure) in unusable for image in some.image)
+        if all(sample in unusable for sample in zip(some.image, some.scene, some.time, some.structure, strict=True))
     ]
     return counts, problems
 

@@ -45,6 +45,8 @@ ALIASES = {"path_czi": "image", "channel_signal": "signal", "channel_target": "t
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
+_NAME = TypeAdapter(Name)
+
 _MISSING = {"", "NA", "N/A", "#N/A", "NaN", "nan"}
 """Cells that are empty, as people, R, Excel and pandas write them."""
 
@@ -131,8 +133,8 @@ def check_samples(samples: pd.DataFrame, path: str | Path) -> None:
     Raises
     ------
     InputError
-        A sample is given twice, an image has two signals, an image is given with and without a scene or time point,
-        or the names of two structures differ only in case.
+        A sample is given twice, an image has two signals or voxel sizes, an image is given with and without a scene or
+        time point, or the names of two structures differ only in case.
     """
     place = [column for column in PLACE if column in samples]
     for line, image, channel, target in _cells(samples, ["image", "signal", "target"]):
@@ -141,7 +143,9 @@ def check_samples(samples: pd.DataFrame, path: str | Path) -> None:
                 f"{path} line {line} gives {image} the channel {channel} as signal and as target; they must differ."
             )
     _check_samples_differ(samples, [column for column in (*place, "structure") if column in samples], path)
-    _check_one_signal(samples, place, path)
+    for column in ("signal", *VOXEL_SIZE_UM):
+        if column in samples:
+            _check_one_value(samples, column, place, path)
     for column in place[1:]:
         empty = samples[column].isna()
         for image in sorted(set(samples.image[empty]) & set(samples.image[~empty])):
@@ -151,13 +155,6 @@ def check_samples(samples: pd.DataFrame, path: str | Path) -> None:
     if "structure" in samples:
         _check_case(samples.structure.unique(), path)
         _warn_of_shared_targets(samples, [*place, "target"], path)
-
-
-def counted_from_one_hint(channel: int, num_channels: int) -> str:
-    """Return what to add to "there is no such channel" if channels seem to be counted from 1; else an empty text."""
-    if channel != num_channels:
-        return ""
-    return f" Channels are counted from 0, so the last of {num_channels} is channel {num_channels - 1}."
 
 
 def _known_columns(names: list[str], required: Sequence[str], path: str | Path) -> dict[str, str]:
@@ -202,7 +199,7 @@ def _structure(text: str) -> str:
     if re.search(r"(.+?)\1{19}$", text):
         raise ValueError("a structure's name can't end in one part that is repeated 20 times or more")
     try:
-        TypeAdapter(Name).validate_python(text)
+        _NAME.validate_python(text)
     except ValidationError:
         raise ValueError(
             "a structure's name is of letters, digits, - and _, starts with a letter or digit, and is not longer than "
@@ -320,13 +317,14 @@ def _check_samples_differ(samples: pd.DataFrame, columns: Sequence[str], path: s
             )
 
 
-def _check_one_signal(samples: pd.DataFrame, place: Sequence[str], path: str | Path) -> None:
-    first_signal: dict[Hashable, tuple[int, int | str]] = {}
-    for line, signal, *cells in _cells(samples, ["signal", *place]):
-        first_line, first = first_signal.setdefault(tuple(cells), (line, signal))
-        if first != signal:
+def _check_one_value(samples: pd.DataFrame, column: str, place: Sequence[str], path: str | Path) -> None:
+    first_value: dict[Hashable, tuple[int, object]] = {}
+    for line, cell, *cells in _cells(samples, [column, *place]):
+        value = "nothing" if pd.isna(cell) else cell
+        first_line, first = first_value.setdefault(tuple(cells), (line, value))
+        if first != value:
             raise InputError(
-                f"{path} gives {_text(place, cells)} two signals, {first} (line {first_line}) and {signal} "
+                f"{path} gives {_text(place, cells)} two values of {column}, {first} (line {first_line}) and {value} "
                 f"(line {line}); correct one of them."
             )
 

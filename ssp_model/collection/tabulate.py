@@ -1,13 +1,17 @@
 """Samples that are converted together: those of an archive, or of images with one first structure in an own table."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from ssp_model.collection.samples import COLUMNS, OPTIONAL, PLACE, read_samples
+from ssp_model.collection.samples import COLUMNS, OPTIONAL, PLACE, VOXEL_SIZE_UM, read_samples
 from ssp_model.errors import InputError
 from ssp_model.files import write_table
+
+CONVERTED = ("image", "scene", "time", "structure", "signal", "target", *VOXEL_SIZE_UM)
+"""Columns that change volumes; `split` and `group` do not."""
 
 
 def place_text(image: str, scene: object = None, time: object = None) -> str:
@@ -49,9 +53,20 @@ def write_samples_of_images(
     table: str | Path, output: str | Path, *, structure: str, structures: Sequence[str]
 ) -> None:
     """Write the samples of an own table whose images have a given first structure."""
-    samples = read_samples(table)
+    write_table(samples_of_images(read_samples(table), structure, structures), output)
+
+
+def samples_of_images(samples: pd.DataFrame, structure: str, structures: Sequence[str]) -> pd.DataFrame:
+    """Return the samples of an own table whose images have a given first structure, with what their volumes need."""
     used = samples[samples.structure.isin(structures)]
-    _write(used[used.image.map(first_structures(samples, structures)) == structure], output)
+    rows = used[used.image.map(first_structures(samples, structures)) == structure]
+    return rows[[column for column in CONVERTED if column in rows]]
+
+
+def checksum(samples: pd.DataFrame) -> str:
+    """Return a checksum (SHA-256) of samples, which changes when a pattern of their table matches other images."""
+    known = samples[[column for column in (*COLUMNS, *OPTIONAL) if column in samples]]
+    return hashlib.sha256(known.to_csv(index=False).encode()).hexdigest()
 
 
 def write_samples_of_archive(lists: Mapping[str, str | Path], output: str | Path) -> None:
@@ -81,8 +96,4 @@ def write_samples_of_archive(lists: Mapping[str, str | Path], output: str | Path
                     f"{signal} for {other}; correct one of them."
                 )
         samples = pd.concat([samples, more])
-    _write(samples, output)
-
-
-def _write(samples: pd.DataFrame, output: str | Path) -> None:
-    write_table(samples[[column for column in (*COLUMNS, *OPTIONAL) if column in samples]], output)
+    write_table(samples[[column for column in CONVERTED if column in samples]], output)

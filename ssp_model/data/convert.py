@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -124,7 +125,8 @@ def convert_images(
             problems += _problem_rows(image)
             advance(1)
         problems.sort(key=lambda problem: (str(problem["image"]), str(problem["task"])))
-        table = pd.DataFrame(problems, columns=LEFT_OUT_COLUMNS)
+        # as objects: numbers of scenes beside empty cells would become 0.0
+        table = pd.DataFrame(problems, columns=LEFT_OUT_COLUMNS, dtype=object)
         if not channels:
             raise InputError(f"{problem_text(table, structure)}\nNo image of it is left to use.")
     write_table(table, outputs["left_out"])
@@ -145,8 +147,8 @@ def image_jobs(samples: pd.DataFrame) -> list[ImageJob]:
     for row in samples.to_dict("records"):
         place = (str(row["image"]), row.get("scene"), row.get("time"))
         if place not in jobs:
-            sizes = [row.get(column) for column in VOXEL_SIZE_UM]
-            given = None if any(size is None or np.isnan(size) for size in sizes) else tuple(map(float, sizes))
+            sizes = tuple(None if pd.isna(size := row.get(column)) else float(size) for column in VOXEL_SIZE_UM)
+            given = sizes if any(sizes) else None
             jobs[place] = ImageJob(len(jobs), *place, voxel_size_um=given, channels={SIGNAL: row["signal"]})
         jobs[place].channels[str(row["structure"])] = row["target"]
     return list(jobs.values())
@@ -220,7 +222,13 @@ class _Workers(AbstractContextManager["_Workers"]):
         assert file.path is not None
         self._left[file.path] = len(jobs)
         for job in jobs:
-            self._running[self._pool.submit(convert_image, file.path, job, self._resizing)] = _Task(file, job)
+            try:
+                future = self._pool.submit(convert_image, file.path, job, self._resizing)
+            except BrokenProcessPool:
+                # a process was killed while this file was unpacked
+                yield from self._convert_alone()
+                future = self._pool.submit(convert_image, file.path, job, self._resizing)
+            self._running[future] = _Task(file, job)
             if len(self._running) > self._num_workers:
                 yield from self._wait()
 
@@ -297,17 +305,27 @@ def _processes(workers: int) -> Iterator[Executor]:
 
 def convert_image(path: Path, job: ImageJob, resizing: Resizing) -> ConvertedImage:
     """Decode, standardise and resize the channels of one raw image."""
-    result = ConvertedImage(job, source_bytes=size_of(path), source_sha256=sha256_of(path))
+    result = ConvertedImage(job)
     try:
+        result.source_bytes, result.source_sha256 = size_of(path), _checksum(path, path.stat().st_mtime_ns)
         with open_file(path, job.image) as file:
             _convert_channels(file.image(job.scene, job.time, job.voxel_size_um), resizing, result)
     except InputError as error:
         result.problems = dict.fromkeys(job.channels, str(error))
+    except OSError as error:
+        reason = f"{job.place} can't be read ({error.strerror or error}); check the file and its permissions."
+        result.problems = dict.fromkeys(job.channels, reason)
     except MemoryError:
         reason = f"{job.place} needs more memory than there is; give the rule more (mem_mb), or leave the image out."
         result.volumes.clear()
         result.problems = dict.fromkeys(job.channels, reason)
     return _without_useless(result)
+
+
+@lru_cache(maxsize=1)
+def _checksum(path: Path, modified_ns: int) -> str:
+    """Return the checksum of a file, taken once for all its scenes and time points."""
+    return sha256_of(path)
 
 
 def _convert_channels(image: Image, resizing: Resizing, result: ConvertedImage) -> None:

@@ -29,9 +29,6 @@ from ssp_model.images.description import Voxels
 
 logger = logging.getLogger(__name__)
 
-SAME_VOXEL_SIZE = 0.02
-"""Voxel sizes that differ by less than this share are the same: below what the network notices."""
-
 
 @dataclass(frozen=True)
 class Volume:

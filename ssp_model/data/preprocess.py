@@ -195,10 +195,12 @@ def statistics(raw: Voxels, name: str, covered: np.ndarray | None = None) -> Sta
     Raises
     ------
     InputError
-        The channel is constant, or holds a value that is not a number.
+        The channel is constant, holds a value that is not a number, or was recorded nowhere in all planes.
     """
     # plane by plane: a copy of the whole in float64 may not fit in memory
     num_voxels = raw.shape[0] * (math.prod(raw.shape[1:]) if covered is None else int(covered.sum()))
+    if not num_voxels:
+        raise InputError(f"{name} has no pixel that was recorded in all its planes; leave the image out.")
     lost, total, most = 0, 0.0, -math.inf
     for plane in _recorded(raw, covered):
         if plane.dtype.kind == "f":

@@ -24,9 +24,10 @@ import numpy as np
 
 import ssp_model
 from ssp_model.collection.tabulate import place_text
-from ssp_model.data.dataset import SAME_VOXEL_SIZE, Sample, Volume, in_um
+from ssp_model.data.dataset import Sample, Volume, in_um
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
+from ssp_model.images.description import SAME_VOXEL_SIZE
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +45,8 @@ class ImageJob:
     image : str
         As the table of samples names it.
     scene, time : int or str, optional
-    voxel_size_um : tuple of float, optional
-        Z, Y, X, in place of the pixel sizes that the image gives.
+    voxel_size_um : tuple of float or None, optional
+        Z, Y, X, in place of the pixel sizes that the image gives; None for an axis whose size the image gives.
     channels : dict
         The channel of each role: `signal`, and the tasks that it has a target for.
     """
@@ -54,7 +55,7 @@ class ImageJob:
     image: str
     scene: int | str | None = None
     time: int | str | None = None
-    voxel_size_um: tuple[float, ...] | None = None
+    voxel_size_um: tuple[float | None, ...] | None = None
     channels: dict[str, int | str] = field(default_factory=dict)
 
     @property

@@ -9,11 +9,12 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from ssp_model.data.dataset import SAME_VOXEL_SIZE, Dataset, in_um
+from ssp_model.data.dataset import Dataset, in_um
 from ssp_model.errors import InputError
 from ssp_model.evaluation.metrics import score
 from ssp_model.evaluation.scores import Run, places, read_scores, summarise
 from ssp_model.files import replacing, write_table
+from ssp_model.images.description import SAME_VOXEL_SIZE
 from ssp_model.images.ome_tiff import write_channels
 from ssp_model.log import progress
 from ssp_model.models.model_file import ModelInfo

@@ -16,6 +16,9 @@ LEAST_UM, MOST_UM = 0.01, 10.0
 MOST_ANISOTROPIC = 20.0
 """Largest plausible ratio of two pixel sizes of an image."""
 
+SAME_VOXEL_SIZE = 0.02
+"""Voxel sizes that differ by less than this share are the same: below what a network notices."""
+
 UM = {
     "m": 1e6,
     "dm": 1e5,

@@ -41,12 +41,17 @@ def _images_at(path: Path) -> list[Path]:
     # the name of a file may hold brackets and stars
     if path.exists() or not glob.has_magic(str(path)):
         return [path]
-    # Path.glob takes no absolute pattern
-    matches = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
-    images = [match for match in matches if _is_image(match) and not any(map(is_zarr, match.parents))]
+    images = matching_images(path)
     if not images:
         raise InputError(f"{path} matches no image; correct the pattern.")
     return images
+
+
+def matching_images(pattern: Path) -> list[Path]:
+    """Return the images that a pattern matches, sorted: files and Zarr folders, not the files inside a Zarr folder."""
+    # not Path.glob: it takes no absolute pattern, and matches hidden files
+    matches = sorted(map(Path, glob.glob(str(pattern), recursive=True)))  # noqa: PTH207
+    return [match for match in matches if _is_image(match) and not any(map(is_zarr, match.parents))]
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ssp_model.errors import InputError
+from ssp_model.files import size_of
 from ssp_model.images.description import SceneInfo, Sizes
 from ssp_model.images.reader import GREY, Image, ImageFile, open_file
 from ssp_model.log import progress
@@ -185,14 +186,7 @@ def inspect_file(path: str | Path, *, pixels: bool = False) -> FileReport:
     """
     with open_file(path) as file, _advance(file) if pixels else nullcontext() as advance:
         scenes = tuple(_scene(file, number, advance) for number in range(len(file.scenes)))
-    return FileReport(str(path), file.format, size_on_disk(Path(path)), scenes)
-
-
-def size_on_disk(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder."""
-    if not path.is_dir():
-        return path.stat().st_size
-    return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
+    return FileReport(str(path), file.format, size_of(path), scenes)
 
 
 def measure(planes: Iterable[np.ndarray], covered: np.ndarray | None = None) -> Intensities:

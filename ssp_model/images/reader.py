@@ -8,7 +8,7 @@ that are missing, colours, complex numbers.
 import logging
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,9 @@ TIME_IS_Z = "z"
 
 GREY = ":grey"
 """What follows a channel whose colours are to be averaged."""
+
+MOST_IN_STACK, MOST_PLANES = 10**5, 10**7
+"""Planes of a stack, and of all channels and time points of a scene, with room to spare."""
 
 Place = Callable[[str, tuple[int, int, int], np.dtype], Voxels]
 """Makes the place for a volume of some name, shape and type: an array, or a dataset of a file."""
@@ -302,8 +305,20 @@ def open_file(path: str | Path, name: str | None = None) -> ImageFile:
     """
     path, name = Path(path), name or str(path)
     opener = _opener(path, name)
-    with _naming(path, name, "can't be read as an image"):
-        return ImageFile(path, name, opener(path))
+    with _naming(path, name, "can't be read as an image"), ExitStack() as stack:
+        opened = opener(path)
+        stack.callback(opened.close)
+        for scene in opened.scenes:
+            _refuse_absurd_counts(scene)
+        stack.pop_all()
+        return ImageFile(path, name, opened)
+
+
+def _refuse_absurd_counts(scene: SceneInfo) -> None:
+    """Refuse numbers of planes that only damaged metadata tell of: to look for so many would take hours."""
+    depth = scene.shape_zyx[0]
+    if depth > MOST_IN_STACK or scene.num_times * len(scene.channel_names) * depth > MOST_PLANES:
+        raise InputError(f"its metadata tell of {scene.shape_text}, more planes than a microscope records")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +33,24 @@ class TiffFormat:
     """A TIFF file, opened."""
 
     def __init__(self, path: Path) -> None:
+        with ExitStack() as stack:
+            with _damage_is_an_error():
+                self._file = stack.enter_context(tifffile.TiffFile(path))
+            self._read_metadata(path)
+            stack.pop_all()
+
+    def _read_metadata(self, path: Path) -> None:
+        ome = self._file.ome_metadata
+        if ome:
+            _refuse_files_elsewhere(ome)
         with _damage_is_an_error():
-            self._file = tifffile.TiffFile(path)
-            try:
-                # reading all series also finds all pages
-                self._series = list(self._file.series)
-                num_pages = len(self._file.pages)
-            except Exception:
-                self._file.close()
-                raise
+            # reading all series also finds all pages, and opens the other files of a set
+            self._series = [series for series in self._file.series if not series.keyframe.is_reduced]
+            num_pages = len(self._file.pages)
         self._size = path.stat().st_size
         kind = self._series[0].kind if self._series else ""
         self.name = KINDS.get(kind, "TIFF")
-        ome = self._file.ome_metadata
         if ome and kind != "ome":
-            self.close()
             raise InputError(_not_whole(path, ome, num_pages))
         images = _ome_images(ome) if ome else []
         self._axes = [_Axes(series) for series in self._series]
@@ -55,6 +58,8 @@ class TiffFormat:
             self._scene(series, axes, images[i] if i < len(images) else None)
             for i, (series, axes) in enumerate(zip(self._series, self._axes, strict=True))
         ]
+        if not self.scenes:
+            raise ValueError("it holds no image")
 
     def close(self) -> None:
         """Close the file."""
@@ -153,12 +158,11 @@ class _Axes:
         axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
         axes, self.notes = _known_axes(axes, shape)
         self.sizes = {**dict.fromkeys("TCZYXS", 1), **dict(zip(axes, shape, strict=True))}
-        # the page's axes have the same order as the last of the series
-        num_in_page = len(series.keyframe.axes.replace("S", "")) + (1 if axes.endswith("S") else 0)
-        if "S" in axes and not axes.endswith("S"):
-            num_in_page = len(axes) - axes.index("S")
-        self.in_page = axes[len(axes) - num_in_page :]
-        self._leading = axes[: len(axes) - num_in_page]
+        # the page's axes are the last of the series: as many as hold its pixels
+        in_page = min(axes.index("Y"), axes.index("X"))
+        while in_page and math.prod(shape[in_page:]) < series.keyframe.size:
+            in_page -= 1
+        self._leading, self.in_page = axes[:in_page], axes[in_page:]
         self.in_page_plain = "YXS" if axes.endswith("S") else "YX"
 
     @property
@@ -247,6 +251,17 @@ def _is_whole(page: Any) -> bool:
         count > 0 and offset + count <= size
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
     )
+
+
+def _refuse_files_elsewhere(xml: str) -> None:
+    """Refuse a set whose other files are not in the folder of this one: whoever made the file must not choose them."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return
+    for name in (uuid.get("FileName", "") for uuid in root.iter() if uuid.tag.endswith("UUID")):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"it is one file of a set, and {name} of the set is in another folder; put all into one")
 
 
 def _ome_images(xml: str) -> list[ElementTree.Element]:

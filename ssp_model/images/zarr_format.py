@@ -7,6 +7,7 @@ as missing.
 import itertools
 import math
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,9 @@ from ssp_model.images.description import SceneInfo, pixel_size
 
 TYPES = {"time": "T", "channel": "C"}
 
+SLAB_BYTES = 2**26
+"""Planes of one chunk are decoded together, as many as fit in here."""
+
 
 class Series(NamedTuple):
     """One image of the store: its name, its array, and the letters of its axes."""
@@ -31,10 +35,21 @@ class Series(NamedTuple):
     scale: list[float]
     channel_names: list[str]
 
-    def place(self, time: int, channel: int, z: int) -> tuple[int | slice, ...]:
-        """Return the index of a plane."""
+    def place(self, time: int, channel: int, z: int | slice) -> tuple[int | slice, ...]:
+        """Return the index of a plane, or of several."""
         of = {"T": time, "C": channel, "Z": z}
         return tuple(of.get(axis, slice(None)) for axis in self.axes)
+
+    def slab(self, z: int) -> tuple[int, int]:
+        """Return the first and last plane, and one, of those to decode with a plane: a part of its chunk."""
+        if "Z" not in self.axes:
+            return 0, 1
+        size, chunk = (of[self.axes.index("Z")] for of in (self.array.shape, self.array.chunks))
+        plane_bytes = math.prod(self.array.shape[self.axes.index(axis)] for axis in "YX") * self.array.dtype.itemsize
+        depth = min(chunk, max(SLAB_BYTES // plane_bytes, 1))
+        chunk_start = z // chunk * chunk
+        start = chunk_start + (z - chunk_start) // depth * depth
+        return start, min(start + depth, chunk_start + chunk, size)
 
     def chunks(self, index: tuple[int | slice, ...]) -> Iterator[tuple[int, ...]]:
         """Yield the places of the chunks that a plane lies in."""
@@ -52,6 +67,7 @@ class ZarrFormat:
 
     def __init__(self, path: Path) -> None:
         self._store = _open_store(path)
+        self._slab: tuple[tuple[int, ...], np.ndarray] | None = None
         try:
             root = _group_of(self._store)
             self._series = [_series(group, name) for name, group in _images(root)]
@@ -72,17 +88,31 @@ class ZarrFormat:
 
     def plane(self, scene: int, time: int, channel: int, z: int) -> np.ndarray:
         """Return a plane, (Y, X)."""
+        start, stop = self._series[scene].slab(z)
+        place = scene, time, channel, start
+        if self._slab is None or self._slab[0] != place:
+            self._slab = None  # two at once would take twice the memory
+            self._slab = place, self._planes(scene, time, channel, slice(start, stop))
+        return self._slab[1][z - start]
+
+    def _planes(self, scene: int, time: int, channel: int, z: slice) -> np.ndarray:
+        """Return some planes, (Z, Y, X)."""
         series = self._series[scene]
-        plane = np.asarray(series.array[series.place(time, channel, z)])
-        return plane if series.axes.index("Y") < series.axes.index("X") else plane.T
+        planes = np.asarray(series.array[series.place(time, channel, z)])
+        axes = [axis for axis in series.axes if axis in "ZYX"]
+        if "Z" not in axes:
+            planes, axes = planes[None], ["Z", *axes]
+        return planes.transpose([axes.index(axis) for axis in "ZYX"])
 
     def missing(self, scene: int, time: int, channel: int) -> list[int]:
         """Return the Z of planes of which no chunk is stored."""
         series = self._series[scene]
+        # a chunk may hold many planes
+        has = cache(partial(self._has, series.array))
         return [
             z
             for z in range(self.scenes[scene].shape_zyx[0])
-            if not any(self._has(series.array, place) for place in series.chunks(series.place(time, channel, z)))
+            if not any(map(has, series.chunks(series.place(time, channel, z))))
         ]
 
     def _has(self, array: zarr.Array, place: tuple[int, ...]) -> bool:

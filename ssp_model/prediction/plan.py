@@ -184,9 +184,8 @@ def _plan(
 ) -> Plan:
     channel = only_channel(image) if request.channel is None else request.channel
     text = image.channel_text(channel)
-    if missing := image.missing_planes(channel):
-        raise InputError(f"{text} is not whole: {len(missing)} of its planes are missing; copy the file again.")
     factors = factors_to_model(image, predictor.info)
+    image.check(channel)
     size_um = image.pixel_size_um
     return Plan(
         request=request,

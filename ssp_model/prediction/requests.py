@@ -9,6 +9,7 @@ from typing import Any
 from ssp_model.collection.image_paths import find_images as find_images_of_cell
 from ssp_model.collection.image_paths import is_address
 from ssp_model.errors import InputError
+from ssp_model.images.description import Sizes
 from ssp_model.images.find import find_images
 
 
@@ -25,19 +26,21 @@ class ImageRequest:
         Number or name; None for all, each of which is an output.
     time : int, str or None
         Number, or `z` for a stack whose planes are stored as time points; None for all, as time points of the output.
-    voxel_size_um : tuple of float, or None
-        Z, Y, X, in place of what the file says.
+    voxel_size_um : tuple of float or None, or None
+        Z, Y, X, in place of what the file says; None for an axis whose size the file gives.
     """
 
     path: Path
     channel: int | str | None = None
     scene: int | str | None = None
     time: int | str | None = None
-    voxel_size_um: tuple[float, float, float] | None = None
+    voxel_size_um: Sizes | None = None
 
     def __post_init__(self) -> None:
         sizes = self.voxel_size_um
-        if sizes is not None and not (len(sizes) == 3 and all(0 < size < math.inf for size in sizes)):
+        if sizes is not None and not (
+            len(sizes) == 3 and all(0 < size < math.inf for size in sizes if size is not None)
+        ):
             raise InputError(f"The voxel size of {self.path} is {sizes} but should be three lengths in um (Z, Y, X).")
 
 
@@ -122,11 +125,9 @@ def _of_table(table: Path, like: ImageRequest) -> Iterator[ImageRequest]:
             if (value := row.get(column)) not in (None, "")
         }
         sizes = [row.get(column, math.nan) for column in VOXEL_SIZE_UM]
-        known = [size for size in sizes if not math.isnan(size)]
-        if known and len(known) < 3:
-            raise InputError(f"{table} line {line} has a voxel size for some axes only; give all three or none.")
-        if known:
-            values["voxel_size_um"] = tuple(known)
+        known = tuple(None if math.isnan(size) else size for size in sizes)
+        if any(known):
+            values["voxel_size_um"] = known
         for image in find_images_of_cell(row["image"], table.parent):
             if is_address(image):
                 raise InputError(f"{table} line {line}: {image} is not on this machine; download it and give its path.")

@@ -4,9 +4,10 @@ import errno
 import logging
 import math
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -57,19 +58,23 @@ def stopped_in_a_sentence() -> Iterator[None]:
 
 
 class Volumes(AbstractContextManager["Volumes"]):
-    """Volumes by name: in memory as long as they fit, else in files of a folder.
+    """Volumes by name: in memory as long as they fit, else in one file, whose space is free again in the end.
+
+    A file for each volume would be too many to be open at once for a long time series.
 
     Parameters
     ----------
     folder : path
-        The files are removed with it.
+        Where the file lies, without a name.
     memory : int
         Bytes that the volumes may take in memory, all together.
     """
 
     def __init__(self, folder: Path, memory: int) -> None:
-        self._folder, self._memory = folder, memory
+        self._memory = memory
         self._volumes: dict[str, Voxels] = {}
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+        self._end = 0
 
     def __getitem__(self, name: str) -> Voxels:
         return self._volumes[name]
@@ -83,39 +88,38 @@ class Volumes(AbstractContextManager["Volumes"]):
                 self._memory -= num_bytes
                 self._volumes[name] = np.empty(shape, dtype)
             else:
-                path = self._folder / f"{len(self._volumes)}.raw"
-                self._volumes[name] = StoredVolume(path, shape, dtype)
+                self._volumes[name] = StoredVolume(self._file, self._end, shape, dtype)
+                self._end += num_bytes
         return self._volumes[name]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for volume in self._volumes.values():
-            if isinstance(volume, StoredVolume):
-                volume.close()
         self._volumes.clear()
+        self._file.close()
 
 
 class StoredVolume:
-    """A volume, (Z, Y, X), in a file of its own, read and written part by part.
+    """A volume, (Z, Y, X), in a part of a file, read and written part by part.
 
     HDF5 is not used: on a full disk it ends the process with a segmentation fault. A memory map ends it with a bus
     error, and counts as memory.
 
     Parameters
     ----------
-    path : path
-        File to write.
+    file : file
+        Open for reading and writing, without a buffer.
+    start : int
+        Where the part starts; so far the file ends there.
     shape, dtype :
         Of the volume. Its voxels are 0 until they are written.
     """
 
-    def __init__(self, path: Path, shape: Sequence[int], dtype: np.dtype) -> None:
+    def __init__(self, file: Any, start: int, shape: Sequence[int], dtype: np.dtype) -> None:
         z, y, x = shape
         self.shape, self.dtype = (z, y, x), np.dtype(dtype)
-        self._path = path
-        self._file = path.open("w+b", buffering=0)
-        self._file.truncate(math.prod(shape) * self.dtype.itemsize)
+        self._file, self._start = file, start
+        self._file.truncate(start + math.prod(shape) * self.dtype.itemsize)
 
     def __getitem__(self, key: Any) -> np.ndarray:
         if isinstance(key, int):
@@ -139,12 +143,6 @@ class StoredVolume:
             self._file.seek(self._offset(z, rows.start))
             self._write(_bytes_of(np.ascontiguousarray(part, self.dtype)))
 
-    def close(self) -> None:
-        """Remove the file."""
-        self._file.close()
-        with suppress(OSError):
-            self._path.unlink()
-
     def _slices(self, key: Any) -> tuple[range, range, range]:
         keys = key if isinstance(key, tuple) else (key,)
         keys += (slice(None),) * (3 - len(keys))
@@ -152,13 +150,13 @@ class StoredVolume:
         return planes, rows, columns
 
     def _offset(self, z: int, y: int) -> int:
-        return (z * self.shape[1] + y) * self.shape[2] * self.dtype.itemsize
+        return self._start + (z * self.shape[1] + y) * self.shape[2] * self.dtype.itemsize
 
     def _read(self, into: memoryview) -> None:
         while into:
             count = self._file.readinto(into)
             if not count:
-                raise OSError(errno.EIO, f"{self._path} was cut off by another program")
+                raise OSError(errno.EIO, "the scratch file ends too early")
             into = into[count:]
 
     def _write(self, data: memoryview) -> None:

@@ -131,6 +131,29 @@ def test_own_table_of_samples(tmp_path):
     assert "structures lists dna, but the table of samples has golgi, tom20, zo1 only" in wrong.stdout + wrong.stderr
 
 
+def test_an_own_table_counts_by_its_samples(tmp_path):
+    """Neither a new date nor a further column makes anything again, but an image that a pattern comes to match does."""
+    table = tmp_path / "samples.csv"
+    table.write_text("image,structure,signal,target\nzo1-*.czi,zo1,0,1\ntom20-*.czi,tom20,0,1\n")
+    for number in range(3):
+        (tmp_path / f"zo1-{number}.czi").touch()
+        (tmp_path / f"tom20-{number}.czi").touch()
+    config = {"structures": None, "dna": None, "collection": {"samples": "samples.csv"}}
+    targets = ("download", "split")
+    plan(tmp_path, config=config)
+    command = [SNAKEMAKE, "--snakefile", PROJECT / "Snakefile", "--cores", "1", *targets]
+    command += ["--directory", tmp_path, "--configfile", tmp_path / "mine.yaml"]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([f"{lines[0]},notes", *(f"{line},x" for line in lines[1:])]))
+    assert "Nothing to be done" in plan(tmp_path, *targets, config=config).stdout
+
+    (tmp_path / "zo1-3.czi").touch()
+    counts = job_counts(plan(tmp_path, *targets, config=config))
+    assert counts == {"tabulate_samples": 1, "split_samples": 1, "download": 1, "split": 1, "total": 4}
+
+
 def test_without_dna(tmp_path):
     counts = job_counts(plan(tmp_path, config={"dna": None}))
     assert "split_dna" not in counts

@@ -6,11 +6,11 @@ import pytest
 
 from ssp_model.collection.check_image import ERROR, WARNING, ChannelUse, CheckedImage, Place
 from ssp_model.collection.compare_images import PROBE, mixed_channels, mixed_voxel_sizes, same_content
-from ssp_model.images.inspect import size_on_disk
+from ssp_model.files import size_of
 
 
 def checked(path: Path) -> CheckedImage:
-    return CheckedImage(path.name, path, {"tom20"}, size_on_disk(path))
+    return CheckedImage(path.name, path, {"tom20"}, size_of(path))
 
 
 def write(path: Path, content: bytes) -> CheckedImage:

@@ -129,6 +129,27 @@ def test_bad_images_that_are_left_out_are_warnings(samples, plan):
     assert text.endswith("not a microscope image. It is left out.")
 
 
+def test_two_names_of_one_image_are_an_error_though_bad_images_are_left_out(samples, plan):
+    Path(samples.image[2]).write_bytes(Path(samples.image[0]).read_bytes())
+    skipping = Plan(plan.factors, plan.split, plan.structures, plan.results, skips_bad_images=True)
+    ((severity, _, text),) = listed(preflight(samples, skipping))
+    assert severity == ERROR
+    assert text.endswith("use one name for both.")
+
+
+def test_a_bad_scene_leaves_the_others_of_its_image(samples, plan, tmp_path):
+    path = tmp_path / "scenes.ome.tif"
+    voxels = np.random.default_rng(1).integers(100, 900, (2, *SHAPE), np.uint16)
+    tifffile.imwrite(path, voxels, ome=True, photometric="minisblack", metadata={"axes": "CZYX"})
+    rows = [
+        {"image": str(path), "structure": "tom20", "signal": 0, "target": 1, "scene": s, "time": None} for s in (0, 1)
+    ]
+    skipping = Plan(plan.factors, lambda rows: {"train": rows}, ["tom20"], plan.results, skips_bad_images=True)
+    found = preflight(pd.DataFrame(rows), skipping)
+    assert any("has no scene 1" in text for _, _, text in listed(found))
+    assert found.num_errors == 0
+
+
 def test_a_split_of_bad_images_alone_is_an_error(samples, plan):
     Path(samples.image[0]).write_bytes(b"")
     skipping = Plan(plan.factors, plan.split, plan.structures, plan.results, skips_bad_images=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssp_model.collection.samples import counted_from_one_hint, read_samples
+from ssp_model.collection.samples import read_samples
 from ssp_model.errors import InputError
 
 
@@ -115,7 +115,11 @@ HEADER = "image,structure,signal,target\n"
         ),
         (
             f"{HEADER}a.czi,tom20,0,1\na.czi,zo1,3,2\n",
-            r" gives .*a.czi two signals, 0 \(line 2\) and 3 \(line 3\); correct one of them",
+            r" gives .*a.czi two values of signal, 0 \(line 2\) and 3 \(line 3\); correct one of them",
+        ),
+        (
+            "image,structure,signal,target,voxel_size_z_um\na.czi,tom20,0,1,0.3\na.czi,zo1,0,2,\n",
+            r" gives .*a.czi two values of voxel_size_z_um, 0.3 \(line 2\) and nothing \(line 3\)",
         ),
         (
             "image,structure,signal,target,scene\na.czi,tom20,0,1,\na.czi,tom20,0,1,A1\n",
@@ -227,9 +231,3 @@ def test_odd_lists_are_read_as_the_good_one(shared_data):
     assert read_samples(lists / "one_based.csv", structure="tom20").image.equals(good.image)
     with pytest.raises(InputError, match="line 2 gives .* the channel 1 as signal and as target"):
         read_samples(lists / "same_channel.csv", structure="tom20")
-
-
-@pytest.mark.parametrize(("channel", "hint"), [(1, ""), (3, ""), (2, "so the last of 2 is channel 1")])
-def test_the_hint_is_given_where_counting_from_one_shows(channel, hint):
-    assert hint in counted_from_one_hint(channel, 2)
-    assert bool(counted_from_one_hint(channel, 2)) == bool(hint)

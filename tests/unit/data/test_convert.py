@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import tarfile
+import time
 
 import h5py
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+from ssp_model.collection.archive import unpack
 from ssp_model.collection.tabulate import write_samples_of_archive
 from ssp_model.data.convert import RawImages, convert_image, convert_images
 from ssp_model.data.left_out import check_left_out
@@ -277,7 +279,59 @@ def test_own_files_scenes_and_time_points(collection, tmp_path):
     assert left_out.reason.tolist() == [f"{tmp_path}/gone.tif does not exist; check its path in the table of samples."]
 
 
-def test_an_image_that_kills_its_process_is_named_and_the_others_are_converted(collection, monkeypatch):
+def test_a_voxel_size_of_one_axis_is_used_with_those_of_the_file(collection, tmp_path):
+    path = tmp_path / "a.ome.tif"
+    metadata = {"axes": "CZYX", "PhysicalSizeZ": 0.5, "PhysicalSizeY": 0.1, "PhysicalSizeX": 0.1}
+    voxels = np.random.default_rng(0).integers(0, 999, (2, 4, 12, 10), np.uint16)
+    tifffile.imwrite(path, voxels, ome=True, photometric="minisblack", metadata=metadata)
+    row = {"image": path, "structure": "tom20", "signal": 0, "target": 1, "voxel_size_z_um": 0.3}
+    pd.DataFrame([row]).to_csv(collection.samples, index=False)
+    collection.convert_samples(RawImages())
+    with h5py.File(collection.volumes) as file:
+        assert file["0000"].attrs["pixel_size_um"] == pytest.approx((0.3, 0.1, 0.1))
+
+
+def test_the_scenes_of_images_left_out_are_listed_as_in_the_table(collection, tmp_path):
+    """An image without scenes beside one with: their numbers stay whole."""
+    rows = [{"image": tmp_path / name, "scene": scene} for name, scene in (("gone.tif", ""), ("gone.czi", 1))]
+    rows.append({"image": collection.folder / "0.czi", "scene": ""})
+    pd.DataFrame(rows).assign(structure="tom20", signal=6, target=3).to_csv(collection.samples, index=False)
+    collection.convert_samples(RawImages())
+    assert pd.read_csv(collection.left_out, dtype=str, keep_default_na=False).scene.tolist() == ["1", ""]
+
+
+def test_a_file_is_summed_up_once_for_all_its_time_points(collection, tmp_path, monkeypatch):
+    sums = []
+    monkeypatch.setattr("ssp_model.data.convert.sha256_of", lambda path: sums.append(path) or "sum")
+    voxels = np.random.default_rng(0).integers(0, 999, (3, 2, 4, 12, 10), np.uint16)
+    tifffile.imwrite(tmp_path / "a.ome.tif", voxels, ome=True, photometric="minisblack", metadata={"axes": "TCZYX"})
+    rows = [{"image": tmp_path / "a.ome.tif", "time": time} for time in range(3)]
+    pd.DataFrame(rows).assign(structure="tom20", signal=0, target=1).to_csv(collection.samples, index=False)
+    collection.convert_samples(RawImages())
+    assert sums == [tmp_path / "a.ome.tif"]
+
+
+def test_a_file_that_may_not_be_read_is_named_and_the_others_are_converted(collection, monkeypatch):
+    def refuse(path):
+        if path.name == "1.czi":
+            raise PermissionError(13, "Permission denied")
+        return "sum"
+
+    monkeypatch.setattr("ssp_model.data.convert.sha256_of", refuse)
+    collection.convert()
+    assert pd.read_csv(collection.left_out).reason.str.contains(r"1.czi can't be read \(Permission denied\)").all()
+    with h5py.File(collection.volumes) as file:
+        assert sorted(file) == ["0000", "0002"]
+
+
+@pytest.mark.parametrize("pause_s", [0, 5], ids=["at once", "before the next is unpacked"])
+def test_an_image_that_kills_its_process_is_named_and_the_others_are_converted(collection, monkeypatch, pause_s):
+    def pausing(*arguments):
+        for file in unpack(*arguments):
+            yield file
+            time.sleep(pause_s if file.name.endswith("1.czi") else 0)
+
+    monkeypatch.setattr("ssp_model.data.convert.unpack", pausing)
     (collection.folder / "1.czi").write_bytes(b"kill")
     collection.pack()
     # spawned processes import this module and find the function in it

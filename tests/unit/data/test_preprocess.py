@@ -23,6 +23,12 @@ def test_published_resize(golden):
     np.testing.assert_allclose(resized, vectors["normalised_resized"], atol=1e-5, rtol=0)
 
 
+def test_tiles_that_lie_elsewhere_in_each_plane_are_refused():
+    raw = np.random.default_rng(0).integers(0, 99, (3, 20, 30)).astype(np.uint16)
+    with pytest.raises(InputError, match="has no pixel that was recorded in all its planes; leave the image out"):
+        to_model_voxels(image_of(raw, recorded=np.zeros((20, 30), bool)), 0, (1, 1, 1))
+
+
 def test_large_counts_keep_their_digits():
     raw = (20_000 + np.random.default_rng(0).normal(0, 50, (3, 40, 40))).astype(np.uint16)
     standardised, removed = to_model_voxels(image_of(raw), 0, (1, 1, 1))

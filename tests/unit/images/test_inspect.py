@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as arrays
 from pylibCZIrw import czi
 
 from ssp_model.errors import InputError
-from ssp_model.images.inspect import inspect_file, inspect_files, measure, size_on_disk
+from ssp_model.files import size_of
+from ssp_model.images.inspect import inspect_file, inspect_files, measure
 
 VOXELS = np.random.default_rng(0).integers(100, 900, (3, 2, 4, 25, 36), np.uint16)
 """(time, channel, Z, Y, X)"""
@@ -109,7 +110,7 @@ def test_the_size_of_a_folder_is_that_of_all_its_files(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner/a").write_bytes(b"12345")
     (tmp_path / "b").write_bytes(b"123")
-    assert size_on_disk(tmp_path) == 8
+    assert size_of(tmp_path) == 8
 
 
 WHOLE = st.sampled_from([np.uint8, np.int8, np.uint16, np.int16, np.bool_, np.dtype(">u2")])

@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import psutil
 import pytest
 import tifffile
 
@@ -167,6 +168,58 @@ def test_a_file_without_the_others_of_its_set(tmp_path):
     alone = shutil.copy(tmp_path / "z0.ome.tif", tmp_path / "alone")
     with pytest.raises(InputError, match=r"is one file of a set, and z1.ome.tif of the set is not beside it"):
         open_file(alone)
+
+
+def test_a_set_with_a_file_in_another_folder_is_refused(tmp_path):
+    """Else whoever made the file chooses which files of this machine are read."""
+    tifffile.imwrite(tmp_path / "secret.tif", VOXELS[0, 0])
+    (tmp_path / "images").mkdir()
+    path = write(tmp_path / "images" / "a.ome.tif")
+    xml = tifffile.TiffFile(path).ome_metadata
+    start, end = xml.index("<TiffData"), xml.index("</Pixels>")
+    for name in ("../secret.tif", tmp_path / "secret.tif"):
+        planes = f'<TiffData IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:1</UUID></TiffData>'
+        own = xml[:start] + planes + xml[end:]
+        tifffile.imwrite(path, VOXELS[0, 0], description=own.encode(), metadata=None)
+        with pytest.raises(InputError, match=r"secret.tif of the set is in another folder; put all into one"):
+            open_file(path)
+
+
+def test_a_file_that_is_refused_is_closed(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((2, 3, 4, 5, 8, 8), np.uint16), metadata={"axes": "RVTZYX"})
+    cut_off = write(tmp_path / "b.ome.tif")
+    cut_off.write_bytes(cut_off.read_bytes()[:-5000])
+    num_open = psutil.Process().num_fds()
+    for refused in (path, cut_off):
+        with pytest.raises(InputError, match="it has an axis|cut off") as told:
+            open_file(refused)
+        assert psutil.Process().num_fds() == num_open, told
+
+
+def test_an_lsm_file_with_thumbnails(tmp_path):
+    """Its channels are parts of one page."""
+    path, (channels, depth, height, width) = tmp_path / "a.lsm", (3, *VOXELS.shape[1:])
+    voxels = np.concatenate([VOXELS, VOXELS[:1] + 1])
+    info = np.zeros(1, [(name, f"<{kind}") for name, kind in tifffile.TIFF.CZ_LSMINFO])
+    values = {"MagicNumber": 67127628, "StructureSize": info.dtype.itemsize, "DimensionX": width, "DimensionY": height}
+    values |= {"DimensionZ": depth, "DimensionChannels": channels, "DimensionTime": 1}
+    values |= {"VoxelSizeX": 1e-7, "VoxelSizeY": 1e-7, "VoxelSizeZ": 3e-7}
+    for name, value in values.items():
+        info[name] = value
+    tag = (34412, "B", info.nbytes, info.tobytes(), True)
+    with tifffile.TiffWriter(path) as file:
+        for z in range(depth):
+            tags = [tag] if z == 0 else []
+            file.write(voxels[:, z], photometric="minisblack", planarconfig="separate", extratags=tags, metadata=None)
+            file.write(np.zeros((16, 16, 3), np.uint8), photometric="rgb", subfiletype=1, metadata=None)
+
+    with open_file(path) as file:
+        assert len(file.scenes) == 1
+        image = file.image()
+        assert image.pixel_size_um == pytest.approx((0.3, 0.1, 0.1))
+        for channel in range(channels):
+            np.testing.assert_array_equal(image.read(channel), voxels[channel])
 
 
 def test_axes_without_names(tmp_path, caplog):

@@ -82,6 +82,19 @@ def test_other_orders_of_axes(tmp_path):
     np.testing.assert_array_equal(only_image(path).read(1), VOXELS[1])
 
 
+def test_a_chunk_of_many_planes_is_decoded_once(tmp_path, monkeypatch):
+    reads = []
+    read = zarr.Array.__getitem__
+    monkeypatch.setattr(zarr.Array, "__getitem__", lambda array, key: reads.append(key) or read(array, key))
+    image = only_image(write(tmp_path / "a.zarr"))
+    np.testing.assert_array_equal(image.read(1), VOXELS[1])
+    assert len(reads) == 2
+    # no more planes at once than the memory is meant for
+    monkeypatch.setattr("ssp_model.images.zarr_format.SLAB_BYTES", VOXELS[0, 0].nbytes)
+    np.testing.assert_array_equal(image.read(0), VOXELS[0])
+    assert len(reads) == 2 + 4
+
+
 def test_series_are_scenes(tmp_path):
     root = zarr.open_group(tmp_path / "a.zarr", mode="w")
     root.attrs["ome"] = {"version": "0.5", "bioformats2raw.layout": 3}
@@ -113,6 +126,16 @@ def test_a_plane_without_chunks_is_missing(tmp_path):
         InputError, match=r"channel 1 \(dna\) is not whole: 2 of its 4 planes are missing \(the first is plane 2\)"
     ):
         image.read(1)
+
+
+def test_more_planes_than_a_microscope_records_are_refused_at_once(tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=3)
+    group.create_array("0", shape=(2, 10**9, 33, 35), dtype=np.uint16, chunks=(1, 2, 33, 35))
+    group.attrs.update({"ome": {"version": "0.5", **image_metadata()}})
+    with pytest.raises(
+        InputError, match=r"tell of 1 x 2 x 1000000000 x 33 x 35 .* more planes than a microscope records"
+    ):
+        open_file(tmp_path / "a.zarr")
 
 
 def test_what_is_no_ome_zarr(tmp_path):

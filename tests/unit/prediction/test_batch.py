@@ -78,6 +78,15 @@ def test_the_work_is_told_before_it_starts(predictor, images, caplog):
     )
 
 
+def test_a_colour_image_is_refused_before_any_work(predictor, images, caplog):
+    caplog.set_level(logging.INFO)
+    metadata = {"axes": "ZYXS", "PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.2, "PhysicalSizeX": 0.2}
+    tifffile.imwrite("rgb.tif", np.zeros((6, 20, 24, 3), np.uint8), ome=True, photometric="rgb", metadata=metadata)
+    (outcome,) = predict_images(predictor, [ImageRequest(Path("rgb.tif"))], "out", OutputSettings())
+    assert "is a colour image, not an intensity" in outcome.problem
+    assert not any("voxels at the model's size" in message for message in caplog.messages)
+
+
 def test_predictions_that_are_there_are_skipped(predictor, images, caplog):
     predict_images(predictor, images[:1], "out", OutputSettings())
     before = Path("out/a.ome.tif").stat().st_mtime_ns

@@ -102,7 +102,8 @@ def test_images_in_memory_or_on_scratch_give_the_same_training(datasets, tmp_pat
     ]
     for other in weights[1:]:
         assert all(torch.equal(weights[0][name], other[name]) for name in weights[0])
-    assert [path.parent for path in read_from] == [tmp_path, tmp_path, scratch]
+    assert [path.parent for path in read_from[:2]] == [tmp_path, tmp_path]
+    assert read_from[2].parent.parent == scratch
     assert not list(scratch.iterdir())
 
 
@@ -110,7 +111,7 @@ def test_no_copy_is_left_on_scratch_when_a_training_fails(datasets, tmp_path, tr
     diverging = train_config.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(InputError, match="not a finite number"):
         train(datasets, tmp_path, diverging, placement=Placement(cache="scratch"))
-    assert read_from[0].parent == scratch
+    assert read_from[0].parent.parent == scratch
     assert not list(scratch.iterdir())
 
 
@@ -128,14 +129,9 @@ def test_a_copy_that_a_killed_process_left_goes_with_the_next(tmp_path, scratch)
     killed = code + f"with scratch_copy(p.Path('{tmp_path}/train.h5')): os.kill(os.getpid(), signal.SIGKILL)"
     subprocess.run([sys.executable, "-c", killed], env=os.environ | {"TMPDIR": str(scratch)}, check=False)
     (left,) = scratch.iterdir()
-    os.utime(left, (0, 0))
-    with scratch_copy(tmp_path / "train.h5") as one:
-        assert list(scratch.iterdir()) == [one]
-        assert one.read_text() == "images"
-        os.utime(one, (0, 0))
-        # the copy of a process that lives stays
-        with scratch_copy(tmp_path / "train.h5") as other:
-            assert sorted(scratch.iterdir()) == sorted([one, other])
+    with scratch_copy(tmp_path / "train.h5") as copy:
+        assert not left.exists()
+        assert copy.read_text() == "images"
 
 
 def test_images_that_do_not_fit_in_memory(datasets, tmp_path, train_config, monkeypatch):
