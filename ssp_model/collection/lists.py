@@ -33,6 +33,27 @@ def read_list(path: str | Path) -> pd.DataFrame:
     return images.rename(columns={column: alias for alias, column in ALIASES.items()}).reset_index(drop=True)
 
 
+def check_list(path: str | Path, address: str) -> None:
+    """Check an image list that was just fetched, so that a wrong one is not kept.
+
+    Parameters
+    ----------
+    path : path
+        Where it was fetched to.
+    address : str
+        Where it was fetched from, for the errors.
+
+    Raises
+    ------
+    InputError
+        As for `read_list`, such as for a page that asks to log in.
+    """
+    try:
+        read_list(path)
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), address)) from None
+
+
 def member_name(path_czi: str) -> str:
     """Return an image's name in its archive: `tom20/a.czi` for `data/tom20/a.czi`."""
     return str(PurePosixPath(*PurePosixPath(path_czi).parts[-2:]))

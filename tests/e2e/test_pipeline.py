@@ -344,6 +344,20 @@ def test_real_images_over_http(shared_data, tmp_path):
         convert_real_images(tmp_path, REAL_MINI | collection_in(server.url("").rstrip("/")))
 
 
+def test_a_page_in_place_of_a_list_is_not_kept(simulated, tmp_path):
+    shutil.copytree(simulated / "lists", tmp_path / "web/lists")
+    wrong = tmp_path / "web/lists/tom20.csv"
+    wrong.write_text("<!doctype html><html>Please log in</html>")
+    with FileServer(tmp_path / "web") as server:
+        config = tiny(server.url("") + "{structure}.tar.gz", server.url("") + "lists/{structure}.csv")
+        ran = snakemake(tmp_path, config, "split")
+        assert ran.returncode == 1
+        assert f"{server.url('lists/tom20.csv')} is a web page" in ran.said
+        shutil.copy(simulated / "lists/tom20.csv", wrong)
+        ran = snakemake(tmp_path, config, "split")
+    assert ran.returncode == 0, ran.said
+
+
 def test_real_images(shared_data, tmp_path):
     config = REAL_MINI | collection_in(f"{shared_data}/real-mini")
     convert_real_images(tmp_path, config)
