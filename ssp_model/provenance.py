@@ -21,6 +21,7 @@ PLUMBING = {
     "log",
     "nn.methods",
     "provenance",
+    "scratch",
     "training.scratch",
     "training.stop",
     "training.tracking",
