@@ -145,8 +145,8 @@ def image_jobs(samples: pd.DataFrame) -> list[ImageJob]:
     for row in samples.to_dict("records"):
         place = (str(row["image"]), row.get("scene"), row.get("time"))
         if place not in jobs:
-            sizes = [row.get(column) for column in VOXEL_SIZE_UM]
-            given = None if any(size is None or np.isnan(size) for size in sizes) else tuple(map(float, sizes))
+            sizes = tuple(None if pd.isna(size := row.get(column)) else float(size) for column in VOXEL_SIZE_UM)
+            given = sizes if any(sizes) else None
             jobs[place] = ImageJob(len(jobs), *place, voxel_size_um=given, channels={SIGNAL: row["signal"]})
         jobs[place].channels[str(row["structure"])] = row["target"]
     return list(jobs.values())

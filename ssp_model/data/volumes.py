@@ -44,8 +44,8 @@ class ImageJob:
     image : str
         As the table of samples names it.
     scene, time : int or str, optional
-    voxel_size_um : tuple of float, optional
-        Z, Y, X, in place of the pixel sizes that the image gives.
+    voxel_size_um : tuple of float or None, optional
+        Z, Y, X, in place of the pixel sizes that the image gives; None for an axis whose size is the image's.
     channels : dict
         The channel of each role: `signal`, and the tasks that it has a target for.
     """
@@ -54,7 +54,7 @@ class ImageJob:
     image: str
     scene: int | str | None = None
     time: int | str | None = None
-    voxel_size_um: tuple[float, ...] | None = None
+    voxel_size_um: tuple[float | None, ...] | None = None
     channels: dict[str, int | str] = field(default_factory=dict)
 
     @property
