@@ -6,7 +6,7 @@
 | `structure` | name of the structure in the target |
 | `signal`, `target` | channel: its number, from 0, or its name |
 | `scene` | scene: its number, from 0, or its name; empty for a file with one scene |
-| `time` | time point: its number, from 0; empty for a file with one time point |
+| `time` | time point: its number, from 0; `z` for a z-stack stored as time points; empty for a file with one |
 | `split` | `train`, `val` or `test`; without this column the splits are drawn |
 | `group` | plate, well, donor, ...: samples of one group are never in two splits |
 | `voxel_size_z_um`, `voxel_size_y_um`, `voxel_size_x_um` | voxel size, where the file does not give it or is wrong |
@@ -30,6 +30,7 @@ from ssp_model.collection.csv_table import read_csv
 from ssp_model.collection.image_paths import find_images, two_names
 from ssp_model.config.schema import LONGEST_NAME, Name
 from ssp_model.errors import InputError
+from ssp_model.images.reader import TIME_IS_Z
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def read_samples(path: str | Path, structure: str | None = None, *, folder: str 
     DataFrame
         One row for each sample in the table's order, with the columns of the table under the names of this module,
         and `scene` and `time` in any case. `image` is an absolute path or an address (the text of the list, with
-        forward slashes, if `structure` is given). Channels and scenes are int (number) or str (name), times int,
+        forward slashes, if `structure` is given). Channels and scenes are int (number) or str (name), times int or `z`,
         voxel sizes float; an empty optional cell is None, an empty voxel size NaN. `split` and `group` are there only
         if they are given. A file that does not exist is no error here.
 
@@ -223,10 +224,10 @@ def _channel(text: str) -> int | str:
     return _number_or_name(text)
 
 
-def _time(text: str) -> int:
-    time = _number_or_name(text)
-    if isinstance(time, str):
-        raise ValueError("write a whole number from 0 up")
+def _time(text: str) -> int | str:
+    time = _number_or_name(text.lower())
+    if isinstance(time, str) and time != TIME_IS_Z:
+        raise ValueError(f"write a whole number from 0 up, or {TIME_IS_Z} if the time points are the planes of a stack")
     return time
 
 

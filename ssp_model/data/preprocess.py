@@ -28,7 +28,10 @@ MOST_OF_MEMORY = 4
 """A resized volume may be this many times as large as the machine's memory: it may lie in a file."""
 
 OUTLIER = 0.05
-"""Share of a channel's variance from which on a single voxel is told of, in an image of many voxels."""
+"""Share of a channel's variance from which on hot pixels are told of, in an image of many voxels."""
+
+FAR = 10
+"""Standard deviations of all pixels that a hot pixel is away from the mean, at least."""
 
 MANY_VOXELS = 10_000
 
@@ -181,7 +184,7 @@ def resize_z(planes: Voxels, m_z: np.ndarray, place: Place) -> Voxels:
 def statistics(raw: Voxels, name: str, covered: np.ndarray | None = None) -> Statistics:
     """Return mean and standard deviation of a raw channel, (Z, Y, X), taken in float64.
 
-    A single voxel that weighs more than it should (a hot pixel, a cosmic ray) is told of.
+    Hot pixels (of the camera, in all planes, or of a cosmic ray in one) that weigh more than they should are told of.
 
     Parameters
     ----------
@@ -213,18 +216,30 @@ def statistics(raw: Voxels, name: str, covered: np.ndarray | None = None) -> Sta
             "of an image that was moved; crop them away."
         )
     mean = total / num_voxels
-    squares = sum(
-        float(np.square(np.subtract(plane, mean, dtype=np.float64)).sum()) for plane in _recorded(raw, covered)
-    )
+    squares = 0.0
+    of_pixel = np.zeros(raw.shape[1:])
+    recorded = np.s_[:] if covered is None else covered
+    for plane in _recorded(raw, covered):
+        square = np.square(np.subtract(plane, mean, dtype=np.float64))
+        squares += float(square.sum())
+        of_pixel[recorded] += square
     if squares == 0:
         raise InputError(f"{name} is constant (every voxel is {most:g}), so it can't be standardised.")
-    if num_voxels >= MANY_VOXELS and (share := (most - mean) ** 2 / squares) > OUTLIER:
+    if num_voxels >= MANY_VOXELS and (share := float(of_pixel[_hot(of_pixel)].sum()) / squares) > OUTLIER:
         logger.warning(
-            "%s has a voxel of %g that makes up %.0f%% of its variance, so all others are scaled down; take such hot "
-            "pixels out of the image",
+            "%s has hot pixels, of up to %g, that make up %.0f%% of its variance, so all others are scaled down; take "
+            "them out of the image",
             name, most, 100 * share,
         )  # fmt: skip
     return Statistics(mean, (squares / num_voxels) ** 0.5)
+
+
+def _hot(squares: np.ndarray) -> np.ndarray:
+    """Whether pixels, (Y, X), are far from the mean, and twice as far as all their neighbours: no lens does that."""
+    around = np.ones((3, 3), bool)
+    around[1, 1] = False
+    neighbours = ndimage.maximum_filter(squares, footprint=around, mode="constant")
+    return (squares > 4 * neighbours) & (squares > FAR**2 * squares.mean())
 
 
 def _recorded(raw: Voxels, covered: np.ndarray | None) -> Iterator[np.ndarray]:

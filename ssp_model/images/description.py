@@ -121,13 +121,21 @@ def pixel_size(
             continue
         sizes.append(None)
         if axis != "Z" or count > 1:
-            doubts.append(f"{um:,.0f} um along {axis}" if abs(um) >= 1000 else f"{um:.4g} um along {axis}")
+            doubts.append(f"{_length_text(um)} along {axis}")
     known = [size for size in sizes if size is not None]
     if known and max(known) / min(known) > MOST_ANISOTROPIC:
-        doubts.append(f"{max(known) / min(known):.0f} times larger along one axis than along another")
+        doubts.append(f"a size {max(known) / min(known):.0f} times larger along one axis than along another")
         sizes = [None, None, None]
     z, y, x = sizes
     return PixelSize((z, y, x), source if known or doubts else "none", tuple(doubts))
+
+
+def _length_text(um: float) -> str:
+    if math.isnan(um):
+        return "no number"
+    if math.isinf(um):
+        return "an infinite size"
+    return f"{um:,.0f} um" if 1000 <= abs(um) < 1e9 else f"{um:.4g} um"
 
 
 @dataclass(frozen=True)

@@ -100,18 +100,34 @@ class ImageFile(AbstractContextManager["ImageFile"]):
         Raises
         ------
         InputError
-            There is no such scene or time point.
+            There is no such scene or time point, or the time must be given (see `times`).
         """
         number = self._scene_number(scene)
         info = self.scenes[number]
-        if time is None and info.num_times > 1:
-            logger.warning("%s has %d time points; the first is used", self._scene_text(number), info.num_times)
+        if time is None and len(self.times(number)) > 1:
+            logger.warning("%s has %d time points; the first is used", self.scene_text(number), info.num_times)
         for note in info.notes:
-            logger.warning("%s: %s", self._scene_text(number), note)
+            logger.warning("%s: %s", self.scene_text(number), note)
         if voxel_size_um is not None:
             z, y, x = (size or own for size, own in zip(voxel_size_um, info.pixel_size.um, strict=True))
             info = replace(info, pixel_size=PixelSize((z, y, x), "given"))
         return Image(self, number, info, self._time(number, time))
+
+    def times(self, scene: int) -> range:
+        """Return the time points of a scene, each of which is an image.
+
+        Raises
+        ------
+        InputError
+            Each is a single plane, so that they may be the planes of one stack: the user must say.
+        """
+        info = self.scenes[scene]
+        if info.num_times > 1 and info.shape_zyx[0] == 1:
+            raise InputError(
+                f"{self.scene_text(scene)} has {info.num_times} time points of a single plane each. If they are the "
+                f"planes of one z-stack, give {TIME_IS_Z} as time; if not, give the number of one time point."
+            )
+        return range(info.num_times)
 
     def _scene_number(self, wanted: int | str | None) -> int:
         names = [scene.name for scene in self.scenes]
@@ -131,18 +147,17 @@ class ImageFile(AbstractContextManager["ImageFile"]):
         info = self.scenes[scene]
         if str(wanted).lower() == TIME_IS_Z:
             if info.shape_zyx[0] > 1:
-                raise InputError(
-                    f"{self._scene_text(scene)} has {info.shape_text}; its time points are not its planes."
-                )
+                raise InputError(f"{self.scene_text(scene)} has {info.shape_text}; its time points are not its planes.")
             return None
         number = 0 if wanted is None else _whole_number(wanted)
         if number is None or number >= info.num_times:
             raise InputError(
-                f"{self._scene_text(scene)} has no time point {wanted}; it has {info.num_times}, counted from 0."
+                f"{self.scene_text(scene)} has no time point {wanted}; it has {info.num_times}, counted from 0."
             )
         return number
 
-    def _scene_text(self, number: int) -> str:
+    def scene_text(self, number: int) -> str:
+        """Return what to call a scene in a message: the file, and the scene if there are several."""
         if len(self.scenes) == 1:
             return self.name
         return f"{self.name}, scene {scene_title(number, [scene.name for scene in self.scenes])}"
@@ -165,7 +180,7 @@ class Image:
 
     def __init__(self, file: ImageFile, scene: int, info: SceneInfo, time: int | None) -> None:
         self.info = info
-        self.name = file._scene_text(scene)
+        self.name = file.scene_text(scene)
         if self.info.num_times > 1 and time is not None:
             self.name += f", time {time}"
         self.channel_names = list(self.info.channel_names)

@@ -26,8 +26,6 @@ DAMAGE = re.compile(r"invalid|corrupt|failed|missing|truncat", re.IGNORECASE)
 PER_UNIT = {2: "inch", 3: "cm"}
 """The unit of a TIFF's resolution, by its tag."""
 
-NO_SIZE = re.compile(r"(?i)^(pixels?|)$")
-
 
 class TiffFormat:
     """A TIFF file, opened."""
@@ -321,8 +319,6 @@ def _imagej_size(file: tifffile.TiffFile, shape: tuple[int, int, int]) -> PixelS
     # a stack that was recorded downwards has a negative distance of planes
     depth = abs(float(spacing)) if isinstance(spacing, int | float) and spacing else None
     lengths = _resolution(file)
-    if NO_SIZE.match(unit):
-        return PixelSize()
     return pixel_size([depth, *lengths], [unit] * 3, "ImageJ metadata", shape)
 
 

@@ -202,6 +202,8 @@ def _series(group: zarr.Group, name: str) -> Series:
     ]:
         if transform.get("type") == "scale":
             has_scale = True
+            if len(transform["scale"]) != array.ndim:
+                raise ValueError(f"its scale {transform['scale']} has not one number for each of its {array.ndim} axes")
             scale = [a * _number(b) for a, b in zip(scale, transform["scale"], strict=True)]
     # without a unit, a scale is relative: that of voxels that have no known size
     units = [str(axis.get("unit") or "") if has_scale else "" for axis in axes]

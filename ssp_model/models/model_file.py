@@ -116,6 +116,9 @@ def read_info(path: str | Path) -> ModelInfo:
     InputError
         The file is not a model file of this project, is damaged, or was written by a later version.
     """
+    # a pipe would be waited for
+    if Path(path).exists() and not Path(path).is_file():
+        raise InputError(f"{path} is not a file; give a model.safetensors that this project wrote.")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

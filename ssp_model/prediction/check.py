@@ -80,21 +80,23 @@ def _check_scene(
     problems: list[str] = []
     shape = num_windows = None
     with collected_warnings() as warnings:
-        image = file.image(scene)
+        image = file.image(scene, 0)
+        try:
+            file.times(scene)
+        except InputError as error:
+            problems.append(str(error))
         channels = _usable_channels(image, channel, problems)
         try:
             shape = resized_shape(image.shape_zyx, factors_to_model(image, info))
         except InputError as error:
             problems.append(str(error))
-    if image.shape_zyx[0] == 1:
-        warnings.append(f"{image.name} is a single plane; the model was trained on stacks")
     if shape:
         num_windows = windows.count(shape)
         if small := [axis for axis, size, window in zip("ZYX", shape, windows.patch, strict=True) if size < window / 2]:
             warnings.append(
                 f"{image.name} fills less than half of a window along {', '.join(small)}; the rest is mirrored"
             )
-    return ModelCheck(scene, image.name, channels, shape, num_windows, tuple(problems), tuple(warnings))
+    return ModelCheck(scene, file.scene_text(scene), channels, shape, num_windows, tuple(problems), tuple(warnings))
 
 
 def _usable_channels(image: Image, channel: int | str | None, problems: list[str]) -> tuple[int, ...]:

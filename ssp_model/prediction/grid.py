@@ -18,13 +18,18 @@ logger = logging.getLogger(__name__)
 def factors_to_model(image: Image, info: ModelInfo) -> ZYX:
     """Return the resize factors (Z, Y, X) that bring an image to the voxel size of a model's training images.
 
-    An axis whose size the image does not give is resized as the training images were; a warning tells of it.
+    An axis whose size the image does not give is resized as the training images were; a warning tells of it, and of an
+    image that is a single plane.
 
     Raises
     ------
     InputError
         A size is needed and the image does not give it, or the size that it gives is not plausible.
     """
+    if image.shape_zyx[0] == 1:
+        logger.warning(
+            "%s is a single plane, but the model has learnt from stacks: do not trust its prediction", image.name
+        )
     unknown = [axis for axis, size in zip("ZYX", image.pixel_size_um, strict=True) if not size]
     scale = info.preprocess.get("scale")
     if info.voxel_size_um and (not unknown or image.info.pixel_size.doubts or not scale):

@@ -1,6 +1,5 @@
 """Plan what is predicted of a microscope file, and how it is written, from the metadata alone."""
 
-import logging
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +18,6 @@ from ssp_model.prediction.grid import factors_to_model, sizes_on_model_grid
 from ssp_model.prediction.outputs import SUFFIX, OutputFormat, scene_parts
 from ssp_model.prediction.predictor import Grid, Predictor, only_channel
 from ssp_model.prediction.requests import ImageRequest
-
-logger = logging.getLogger(__name__)
 
 USUAL_MEMORY = 2 * 10**9
 """Bytes of memory that a prediction takes on a CPU at most, unless a single window and a strip need more."""
@@ -142,11 +139,11 @@ def plan_images(
         parts = scene_parts([scene.name for scene in file.scenes])
         moment = "" if request.time in (None, TIME_IS_Z) else f"_t{request.time}"
         for scene in range(len(file.scenes)) if request.scene is None else [_scene_number(file, request.scene)]:
-            times = _times(file, scene, request.time)
             output = folder / f"{stem}{parts[scene]}{moment}{SUFFIX[settings.format]}"
             try:
+                times = file.times(scene) if request.time is None else (request.time,)
                 image = file.image(scene, times[0], request.voxel_size_um)
-                plan = _plan(request, image, output, scene, times, predictor=predictor, settings=settings)
+                plan = _plan(request, image, output, scene, tuple(times), predictor=predictor, settings=settings)
                 check_memory(plan, predictor, settings)
             except InputError as error:
                 problems[scene] = str(error)
@@ -158,18 +155,6 @@ def plan_images(
 def _scene_number(file: ImageFile, wanted: int | str) -> int:
     info = file.image(wanted, 0).info
     return next(number for number, scene in enumerate(file.scenes) if scene is info)
-
-
-def _times(file: ImageFile, scene: int, wanted: int | str | None) -> tuple[int | str, ...]:
-    info = file.scenes[scene]
-    if wanted is not None:
-        return (wanted,)
-    if info.num_times > 1 and info.shape_zyx[0] == 1:
-        logger.warning(
-            "%s has %d time points of a single plane each; if they are the planes of a stack, give %s as time",
-            file.name, info.num_times, TIME_IS_Z,
-        )  # fmt: skip
-    return tuple(range(info.num_times))
 
 
 def _plan(

@@ -41,7 +41,8 @@ class ImageRequest:
         if sizes is not None and not (
             len(sizes) == 3 and all(0 < size < math.inf for size in sizes if size is not None)
         ):
-            raise InputError(f"The voxel size of {self.path} is {sizes} but should be three lengths in um (Z, Y, X).")
+            of = f" of {self.path}" if self.path.name else ""
+            raise InputError(f"The voxel size{of} is {sizes} but should be three lengths in um (Z, Y, X).")
 
 
 def find_requests(images: Sequence[str | Path], like: ImageRequest | None = None) -> list[ImageRequest]:

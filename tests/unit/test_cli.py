@@ -3,6 +3,7 @@
 import json
 import resource
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -239,7 +240,7 @@ def test_one_bad_image_gives_status_1_and_the_others(in_folder, caplog):
         (["good.tif", "--output", "good.tif"], "good.tif is not a folder"),
         (["good.tif", "--output", ""], "The name of the output folder is empty"),
         (["*.czi", "--output", "out"], "*.czi matches no image"),
-        (["good.tif", "--output", "out", "--voxel-size", "0.3", "0", "0.1"], "should be three lengths in um"),
+        (["good.tif", "--output", "out", "--voxel-size", "0.3", "0", "0.1"], "The voxel size is (0.3, 0.0, 0.1) but"),
     ],
 )
 def test_what_can_not_be_is_told_in_a_sentence_and_nothing_is_written(in_folder, arguments, sentence):
@@ -249,6 +250,15 @@ def test_what_can_not_be_is_told_in_a_sentence_and_nothing_is_written(in_folder,
     assert sentence in " ".join(said.replace("│", " ").split())
     assert [path for path in sorted(in_folder.iterdir()) if path.name != "out"] == before
     assert not list(in_folder.glob("out/*"))
+
+
+def test_an_image_is_never_taken_for_the_output(in_folder):
+    """What a shell makes of `*.tif`, when it finds two."""
+    shutil.copy("good.tif", "raw.tif")
+    raw = Path("raw.tif").read_bytes()
+    for arguments in (["good.tif", "raw.tif"], ["good.tif", "--output", "raw.tif"]):
+        assert predict(*arguments)[0] > 0
+        assert Path("raw.tif").read_bytes() == raw
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(in_folder):

@@ -127,7 +127,7 @@ HEADER = "image,structure,signal,target\n"
         ),
         (
             "image,structure,signal,target,time\na.czi,tom20,0,1,first\n",
-            " line 2 has time 'first' for a.czi; write a whole number from 0 up",
+            " line 2 has time 'first' for a.czi; write a whole number from 0 up, or z if the time points are",
         ),
         (
             "image,structure,signal,target,split\na.czi,tom20,0,1,training set\n",

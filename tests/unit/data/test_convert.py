@@ -4,11 +4,11 @@ import io
 import os
 import signal
 import tarfile
-import time
 
 import h5py
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import tifffile
 from scipy import ndimage
@@ -279,6 +279,20 @@ def test_own_files_scenes_and_time_points(collection, tmp_path):
     assert left_out.reason.tolist() == [f"{tmp_path}/gone.tif does not exist; check its path in the table of samples."]
 
 
+def test_a_stack_that_is_stored_as_time_points_and_does_not_know_its_size_in_z(collection, tmp_path):
+    voxels = np.random.default_rng(0).integers(0, 999, (4, 2, 12, 10), np.uint16)
+    path = tmp_path / "frames.tif"
+    tifffile.imwrite(path, voxels, imagej=True, resolution=(5, 5), metadata={"axes": "TCYX", "unit": "um"})
+    row = {"image": path, "structure": "tom20", "signal": 0, "target": 1, "time": "Z", "voxel_size_z_um": 0.3}
+    pd.DataFrame([row]).to_csv(collection.samples, index=False)
+    collection.convert_samples(RawImages())
+    with h5py.File(collection.volumes) as file:
+        assert file["0000"].attrs["voxel_size_um"] == pytest.approx((0.3, 0.4, 0.4))
+        raw = voxels[:, 1]
+        wanted = ndimage.zoom((raw - raw.mean()) / raw.std(), (1, 0.5, 0.5), mode="nearest")
+        np.testing.assert_allclose(file["0000/tom20"][()], wanted, atol=1e-5)
+
+
 def test_a_voxel_size_of_one_axis_is_used_with_those_of_the_file(collection, tmp_path):
     path = tmp_path / "a.ome.tif"
     metadata = {"axes": "CZYX", "PhysicalSizeZ": 0.5, "PhysicalSizeY": 0.1, "PhysicalSizeX": 0.1}
@@ -324,14 +338,16 @@ def test_a_file_that_may_not_be_read_is_named_and_the_others_are_converted(colle
         assert sorted(file) == ["0000", "0002"]
 
 
-@pytest.mark.parametrize("pause_s", [0, 5], ids=["at once", "before the next is unpacked"])
-def test_an_image_that_kills_its_process_is_named_and_the_others_are_converted(collection, monkeypatch, pause_s):
-    def pausing(*arguments):
+@pytest.mark.parametrize("dies_first", [False, True], ids=["at once", "before the next is unpacked"])
+def test_an_image_that_kills_its_process_is_named_and_the_others_are_converted(collection, monkeypatch, dies_first):
+    def unpack_after_death(*arguments):
         for file in unpack(*arguments):
             yield file
-            time.sleep(pause_s if file.name.endswith("1.czi") else 0)
+            if dies_first and file.name.endswith("1.czi"):
+                while not psutil.wait_procs(psutil.Process().children(), timeout=0.1)[0]:
+                    pass
 
-    monkeypatch.setattr("ssp_model.data.convert.unpack", pausing)
+    monkeypatch.setattr("ssp_model.data.convert.unpack", unpack_after_death)
     (collection.folder / "1.czi").write_bytes(b"kill")
     collection.pack()
     # spawned processes import this module and find the function in it

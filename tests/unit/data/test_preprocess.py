@@ -1,5 +1,7 @@
 """Standardising and resizing against the published form."""
 
+import re
+
 import h5py
 import numpy as np
 import pytest
@@ -112,16 +114,31 @@ def test_gaps_between_tiles_do_not_count():
     np.testing.assert_allclose(standardised[:, recorded], (raw[:, recorded] - removed.mean) / removed.std, atol=1e-5)
 
 
-def test_a_hot_pixel_is_told_of(caplog):
-    raw = np.random.default_rng(0).normal(100, 5, (10, 40, 40))
+@pytest.mark.parametrize(
+    "place",
+    [np.s_[3, 4, 5], np.s_[:, 4, 5], np.s_[:, ::16, ::16]],
+    ids=["cosmic ray", "hot pixel of the camera", "many hot pixels"],
+)
+def test_hot_pixels_are_told_of(caplog, place):
+    raw = np.random.default_rng(0).normal(100, 5, (40, 40, 40))
     to_model_voxels(image_of(raw), 0, (1, 1, 1))
     assert not caplog.messages
-    raw[3, 4, 5] = 60_000
+    raw[place] = 60_000
     to_model_voxels(image_of(raw), 0, (1, 1, 1))
-    assert caplog.messages == [
-        "a.czi channel 0 (channel 0) has a voxel of 60000 that makes up 100% of its variance, so all others are scaled "
-        "down; take such hot pixels out of the image"
-    ]
+    (message,) = caplog.messages
+    assert re.fullmatch(
+        r"a.czi channel 0 \(channel 0\) has hot pixels, of up to 60000, that make up (99|100)% of its variance, so all "
+        r"others are scaled down; take them out of the image",
+        message,
+    )
+
+
+def test_a_small_bright_spot_and_noise_are_no_hot_pixels(caplog):
+    raw = np.zeros((10, 40, 40))
+    raw[4:6, 20:22, 20:22] = 255
+    to_model_voxels(image_of(raw), 0, (1, 1, 1))
+    to_model_voxels(image_of(np.random.default_rng(0).exponential(size=(1, 300, 300))), 0, (1, 1, 1))
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float16])

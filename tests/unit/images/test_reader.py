@@ -97,6 +97,14 @@ def test_time_points_as_planes(tmp_path):
     np.testing.assert_array_equal(open_file(path).image(time="z").read(0), VOXELS[0, 0])
 
 
+def test_single_planes_are_not_taken_for_images_unless_one_is_asked_for(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, VOXELS[0, 0], imagej=True, metadata={"axes": "TYX"})
+    with pytest.raises(InputError, match=r"a.tif has 4 time points of a single plane each\. If they are the planes"):
+        open_file(path).image()
+    np.testing.assert_array_equal(open_file(path).image(time=2).read(0), VOXELS[0, 0, 2:3])
+
+
 def test_time_points_beside_planes_are_no_planes(path):
     with pytest.raises(InputError, match=r"has 3 x 2 x 4 x 5 x 6 \(time, channel, Z, Y, X\); its time points are not"):
         open_file(path).image(0, "z")

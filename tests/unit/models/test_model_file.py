@@ -1,6 +1,7 @@
 """Model files: what was written is read, and what can't be used is refused in one sentence."""
 
 import json
+import os
 import re
 from dataclasses import replace
 
@@ -163,6 +164,10 @@ def test_files_of_other_kinds(tmp_path):
     with pytest.raises(InputError, match="can't be read as a model file"):
         load_model(tmp_path / "missing.safetensors")
     save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(InputError, match=rf"^{path} is not a file; give a model.safetensors"):
+            load_model(path)
     with pytest.raises(InputError, match="is not an ssp_model model file .no format entry in its metadata"):
         load_model(tmp_path / "other.safetensors")
 

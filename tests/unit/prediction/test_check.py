@@ -82,6 +82,17 @@ def test_a_single_plane_is_doubtful(check):
     assert any("fills less than half of a window along Z; the rest is mirrored" in text for text in found.warnings)
 
 
+def test_a_stack_that_is_stored_as_time_points(check):
+    found = check((9, 1, 20, 40), axes="TCYX")
+    assert found.problems[0].endswith("give z as time; if not, give the number of one time point.")
+    assert "time 0" not in found.name
+
+
+def test_time_points_are_all_predicted(check):
+    found = check((3, 20, 20, 40), axes="TZYX")
+    assert (found.problems, found.warnings) == ((), ())
+
+
 def test_what_prediction_would_warn_of_is_part_of_the_check(check, capsys):
     found = check(PhysicalSizeY=0.3, PhysicalSizeX=0.3)
     assert any("gives no pixel size along Z" in text for text in found.warnings)
