@@ -183,9 +183,7 @@ def _plan(
     settings: OutputSettings,
 ) -> Plan:
     channel = only_channel(image) if request.channel is None else request.channel
-    text = image.channel_text(channel)
-    if missing := image.missing_planes(channel):
-        raise InputError(f"{text} is not whole: {len(missing)} of its planes are missing; copy the file again.")
+    image.check(channel)
     factors = factors_to_model(image, predictor.info)
     size_um = image.pixel_size_um
     return Plan(
@@ -205,7 +203,7 @@ def _plan(
             "image bytes": str(request.path.stat().st_size),
             "scene": str(scene),
             "time": " ".join(map(str, times)),
-            "transmitted light": text.removeprefix(image.name).strip(),
+            "transmitted light": image.channel_text(channel).removeprefix(image.name).strip(),
             "voxel size of the image, um (Z, Y, X)": " x ".join(f"{size:g}" if size else "unknown" for size in size_um),
             "source of the voxel size": image.info.pixel_size.source,
             **_provenance(predictor, settings),

@@ -66,10 +66,10 @@ def test_into_a_file_as_into_memory(tmp_path, factors, monkeypatch):
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (np.full((2, 3, 4), 7, np.uint16), r"^a.czi channel 0 \(channel 0\) is constant .every voxel is 7., so .*\.$"),
+        (np.full((2, 3, 4), 7, np.uint16), r"^a.czi channel 0 is constant .every voxel is 7., so .*\.$"),
         (
             np.array([[[1.0, np.nan]]]),
-            r"^a.czi channel 0 \(channel 0\) holds 1 voxels \(50.0%\) that are not finite",
+            r"^a.czi channel 0 holds 1 voxels \(50.0%\) that are not finite",
         ),
     ],
 )
@@ -113,7 +113,7 @@ def test_a_hot_pixel_is_told_of(caplog):
     raw[3, 4, 5] = 60_000
     to_model_voxels(image_of(raw), 0, (1, 1, 1))
     assert caplog.messages == [
-        "a.czi channel 0 (channel 0) has a voxel of 60000 that makes up 100% of its variance, so all others are scaled "
+        "a.czi channel 0 has a voxel of 60000 that makes up 100% of its variance, so all others are scaled "
         "down; take such hot pixels out of the image"
     ]
 
