@@ -67,7 +67,9 @@ if OWN is not None:
         script:
             "../workflow/scripts/preflight_samples.py"
 
-    rule check_preflight:
+    # a checkpoint, as Snakemake looks for no changes downstream of a job that runs, not even behind ancient():
+    # after it, the run is planned anew
+    checkpoint check_preflight:
         input:
             problems="results/preflight/problems.csv",
             page="results/preflight/problems.html",

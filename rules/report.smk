@@ -125,7 +125,7 @@ rule scores_page:
         runtime=growing(10),
     params:
         # a function, as its {structure} is no wildcard
-        images=lambda wildcards: CONFIG.evaluate.test_set or CONFIG.collection.archives,
+        images=lambda wildcards: CONFIG.evaluate.test_set or CONFIG.collection.samples or CONFIG.collection.archives,
         code=source_digest("report.scores"),
     message:
         "Show the scores of {wildcards.experiment}, seed {wildcards.seed}"

@@ -81,7 +81,7 @@ def preflight(
     ] = False,
     output: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for problems.csv, problems.html and the other tables.")
-    ] = Path("results/preflight"),
+    ] = Path("preflight"),
     workers: Annotated[int, typer.Option(min=1, metavar="N", help="Number of images to read at once.")] = ALL_CORES,
 ) -> None:
     """Check a table of samples before a training.
@@ -225,7 +225,9 @@ def predict(
     ] = "float32",
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Replace predictions that are there. Files of other programs are never."),
+        typer.Option(
+            "--overwrite", help="Replace predictions that are there. Files of other programs are never replaced."
+        ),
     ] = False,
     overlap: Annotated[
         float,
@@ -323,7 +325,7 @@ def view(
 @typer_app.command(epilog=example('ssp inspect "plates/*.czi" --model model.safetensors --channel 3'))
 def inspect(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Image files, folders of them, or quoted patterns.")
+        list[str], typer.Argument(metavar="FILES", help="Image files, folders of them, or quoted patterns.")
     ],
     pixels: Annotated[
         bool, typer.Option("--pixels", help="Also read the intensities of each channel; this takes longer.")

@@ -129,6 +129,11 @@ def _lines(description: str, total: float, unit: str) -> Iterator[Callable[[floa
     yield advance
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: `1 image`, `1,200 images`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def duration(seconds: float) -> str:
     """Format a duration for people: `42 s`, `3 min 20 s`, `5 h 02 min`."""
     seconds = max(0, round(seconds))

@@ -22,7 +22,8 @@ from ssp_model.collection.check_image import ERROR, WARNING, ChannelUse, Checked
 from ssp_model.collection.compare_images import mixed_channels, mixed_voxel_sizes, same_content
 from ssp_model.errors import InputError
 from ssp_model.files import write_table
-from ssp_model.log import progress
+from ssp_model.images.inspect import size_text
+from ssp_model.log import counted, progress
 
 WORTH_PROCESSES = 200
 """Images from which on their metadata alone are worth the start of further processes."""
@@ -83,6 +84,16 @@ class Preflight:
         """Write `problems.csv`, `counts.csv` and `space.csv` to a folder."""
         for name in ("problems", "counts", "space"):
             write_table(getattr(self, name), Path(folder) / f"{name}.csv")
+
+
+def grouped(problems: pd.DataFrame) -> pd.DataFrame:
+    """Return the problems to show: of images that have the same one only the first, with the number of the others."""
+    same = [text.replace(image, "", 1) if image else text for image, text in problems[["image", "problem"]].to_numpy()]
+    groups = problems.assign(same=same).groupby(["severity", "structure", "same"], sort=False)
+    firsts = problems.loc[groups.head(1).index]
+    num_more = groups.image.transform("nunique")[firsts.index] - 1
+    more = [f" The same holds for {counted(number, 'more image')}." if number > 0 else "" for number in num_more]
+    return firsts.assign(problem=firsts.problem + more)
 
 
 def preflight(samples: pd.DataFrame, plan: Plan, *, num_workers: int = 1, pixels: bool = False) -> Preflight:
@@ -241,15 +252,19 @@ def _space(uses: Sequence[ChannelUse], results: Path, num_workers: int) -> tuple
     ]
     problems = []
     if disk > free_disk:
-        text = f"{results} needs {_gib(disk)} of disk for volumes and datasets, but {_gib(free_disk)} are free"
+        text = (
+            f"{results} needs {size_text(disk)} of disk for volumes and datasets, but {size_text(free_disk)} are free"
+        )
         problems.append(Problem(ERROR, "", "", f"{text}; make room, or run it on a larger disk."))
     if memory > free_memory:
-        text = f"To convert the largest image takes {_gib(memory)} of memory, but {_gib(free_memory)} are free"
+        text = (
+            f"To convert the largest image takes {size_text(memory)} of memory, but {size_text(free_memory)} are free"
+        )
         problems.append(Problem(ERROR, "", "", f"{text}; free memory, or check the pixel sizes of the images."))
     elif at_once * memory > free_memory:
-        text = f"To convert {at_once} images at once takes {_gib(at_once * memory)} of memory"
+        text = f"To convert {at_once} images at once takes {size_text(at_once * memory)} of memory"
         problems.append(
-            Problem(WARNING, "", "", f"{text}, but {_gib(free_memory)} are free; convert with fewer threads.")
+            Problem(WARNING, "", "", f"{text}, but {size_text(free_memory)} are free; convert with fewer threads.")
         )
     table = pd.DataFrame(rows, columns=["what", "needed_bytes", "free_bytes"])
     return table.astype({"free_bytes": "Int64"}), problems
@@ -259,7 +274,3 @@ def _free_disk(folder: Path) -> int:
     """Return the free bytes of the disk that a folder lies on, or will."""
     place = next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
     return shutil.disk_usage(place).free
-
-
-def _gib(num_bytes: int) -> str:
-    return f"{num_bytes / 2**30:,.1f} GiB"

@@ -8,8 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ssp_model.collection.check_image import ERROR, WARNING
-from ssp_model.collection.preflight import Preflight
+from ssp_model.collection.preflight import Preflight, grouped
+from ssp_model.images.inspect import size_text
 from ssp_model.images.inspect_table import common_folder, plain_table
+from ssp_model.log import counted
 
 MOST_SHOWN = 100
 """Problems that are shown; the file has all."""
@@ -20,9 +22,10 @@ STYLES = {ERROR: "bold red", WARNING: "yellow"}
 def describe_preflight(found: Preflight) -> Iterator[RenderableType]:
     """Yield what to print: the problems, the samples in each split, what the job needs, and a last line."""
     if len(found.problems):
-        yield _problems_table(found.problems.head(MOST_SHOWN))
-        if len(found.problems) > MOST_SHOWN:
-            yield Text(f"... and {len(found.problems) - MOST_SHOWN:,} more, in problems.csv", style="bold")
+        problems = grouped(found.problems)
+        yield _problems_table(problems.head(MOST_SHOWN))
+        if len(problems) > MOST_SHOWN:
+            yield Text(f"... and {len(problems) - MOST_SHOWN:,} more, in problems.csv", style="bold")
         yield ""
     if len(found.counts):
         yield _counts_table(found.counts)
@@ -54,19 +57,14 @@ def _space_table(space: pd.DataFrame) -> Table:
     table = plain_table("Estimate", *heads, right=heads)
     for row in space.itertuples(index=False):
         is_lacking = pd.notna(row.free_bytes) and row.needed_bytes > row.free_bytes
-        needed = Text(_gib(row.needed_bytes), style="bold red" if is_lacking else "")
-        table.add_row(row.what, needed, "" if pd.isna(row.free_bytes) else _gib(row.free_bytes))
+        needed = Text(size_text(row.needed_bytes), style="bold red" if is_lacking else "")
+        table.add_row(row.what, needed, "" if pd.isna(row.free_bytes) else size_text(row.free_bytes))
     return table
-
-
-def _gib(num_bytes: int) -> str:
-    return f"{num_bytes / 2**30:,.2f} GiB"
 
 
 def _last_line(found: Preflight) -> Text:
     num_warnings = len(found.problems) - found.num_errors
-    counted = f"{found.num_errors:,} error{'s' * (found.num_errors != 1)}, "
-    counted += f"{num_warnings:,} warning{'s' * (num_warnings != 1)}."
+    text = f"{counted(found.num_errors, 'error')}, {counted(num_warnings, 'warning')}."
     if found.num_errors:
-        return Text(f"{counted} Correct the errors before you start.", style="bold red")
-    return Text(f"{counted} The samples can be used.", style="bold green")
+        return Text(f"{text} Correct the errors before you start.", style="bold red")
+    return Text(f"{text} The samples can be used.", style="bold green")

@@ -307,7 +307,9 @@ class PredictImagesConfig(PredictConfig):
     grid: Literal["image", "model"] = Field(
         description="Voxels of these predictions: those of the `image`, or at the voxel size of the `model`."
     )
-    format: Literal["ome-tiff", "ome-zarr"] = Field(description="File format of these predictions.")
+    format: Literal["ome-tiff", "ome-zarr"] = Field(
+        description="File format of these predictions: `ome-tiff` or `ome-zarr`."
+    )
     pixels: Literal["float32", "uint16"] = Field(
         description="Numbers in these predictions: `float32` for standardised intensities; `uint16` for each channel "
         "over its own range, which the file tells. `uint16` takes half the disk."

@@ -32,6 +32,7 @@ from ssp_model.data.preprocess import Resizing, to_model_voxels
 from ssp_model.data.volumes import SIGNAL, ConvertedImage, ImageJob, new_volumes
 from ssp_model.errors import InputError
 from ssp_model.files import sha256_of, size_of, write_table
+from ssp_model.images.description import channel_title
 from ssp_model.images.reader import Image, open_file
 from ssp_model.log import progress
 from ssp_model.scratch import scratch_folder
@@ -355,7 +356,7 @@ def _without_useless(image: ConvertedImage) -> ConvertedImage:
 def _channels_text(image: ConvertedImage) -> str:
     """Say which channel is the signal and which are the targets, so that swapped channels are seen."""
     return ", ".join(
-        f"{role} is channel {volume.channel} ({volume.channel_name})" for role, volume in image.volumes.items()
+        f"{role} is {channel_title(volume.channel, volume.channel_name)}" for role, volume in image.volumes.items()
     )
 
 

@@ -171,6 +171,8 @@ class Dataset:
     def __init__(self, path: str | Path) -> None:
         try:
             self._file = h5py.File(path, "r")
+        except FileNotFoundError:
+            raise InputError(f"{path} does not exist; check the path.") from None
         except OSError as error:
             raise InputError(f"{path} can't be read as a dataset ({error}); integrate it again.") from None
         if "index" not in self._file or not {"tasks", "voxel_size_um", "config"} <= self._file.attrs.keys():

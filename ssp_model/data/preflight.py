@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ssp_model.collection.check_image import ERROR
-from ssp_model.collection.preflight import Plan, Preflight, preflight
+from ssp_model.collection.preflight import Plan, Preflight, grouped, preflight
 from ssp_model.collection.samples import read_samples
 from ssp_model.collection.tabulate import structures_of
 from ssp_model.config.schema import PreprocessConfig, SplitConfig
@@ -19,7 +19,7 @@ from ssp_model.errors import InputError
 logger = logging.getLogger(__name__)
 
 MOST_TOLD = 20
-"""Problems that are told; all are in the table."""
+"""Problems that are told, after those that images share are told once; all are in the table."""
 
 
 def preflight_samples(
@@ -80,7 +80,7 @@ def check_preflight(problems: str | Path, page: str | Path) -> None:
     InputError
         There is an error.
     """
-    found = pd.read_csv(problems, keep_default_na=False)
+    found = grouped(pd.read_csv(problems, keep_default_na=False))
     is_error = found.severity == ERROR
     for problem in found.problem[~is_error]:
         logger.warning("%s", problem)

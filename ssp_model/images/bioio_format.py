@@ -83,10 +83,7 @@ def _silent() -> Iterator[None]:
 def _not_readable(path: Path) -> str:
     plugin = PLUGINS.get(path.suffix.lower())
     if plugin:
-        return (
-            f"{path} needs the BioIO plugin {plugin} to be read: pip install bioio {plugin} (the extra "
-            "ssp-model[formats] has the plugins for ND2 and LIF)."
-        )
+        return f"{path} needs the BioIO plugin {plugin} to be read; install it: pip install bioio {plugin}."
     return (
         f"{path} is of no format that can be read here; save it as OME-TIFF, or install the BioIO plugin of its format."
     )

@@ -177,6 +177,21 @@ class SceneInfo:
         return f"{' x '.join(map(str, sizes))} (time, channel, Z, Y, X)"
 
 
+def own_name(channel: int, name: str) -> str:
+    """Return a channel's name; an empty text if a reader made it up from the number."""
+    return "" if name in (f"channel {channel}", str(channel)) else name
+
+
+def channel_title(channel: int, name: str) -> str:
+    """Return what to call a channel in a message: its number, and its name if it has one."""
+    return f"channel {channel} ({name})" if own_name(channel, name) else f"channel {channel}"
+
+
+def listed_channels(names: Sequence[str]) -> str:
+    """Return channels for a message: `0 Bright_100, 1 DNA`, or `channel 0, channel 1` without names."""
+    return ", ".join(f"{i} {name}" if own_name(i, name) else channel_title(i, name) for i, name in enumerate(names))
+
+
 def scene_title(number: int, names: Mapping[int, str] | Sequence[str]) -> str:
     """Return what to call a scene in a message: its number, and its name if it has one."""
     return f"{number} ({names[number]})" if names[number] else str(number)

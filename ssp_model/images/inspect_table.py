@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ssp_model.images.description import channel_title, own_name
 from ssp_model.images.inspect import (
     ChannelReport,
     FileReport,
@@ -91,12 +92,6 @@ def scene_name(name: str, report: FileReport, scene: SceneReport) -> str:
     return name if len(report.scenes) == 1 else f"{name}, scene {scene.number} {scene.name}".rstrip()
 
 
-def channel_name(channel: ChannelReport) -> str:
-    """Return what to call a channel in a sentence: its number, and its name if it has one of its own."""
-    number = f"channel {channel.number}"
-    return number if channel.name == number else f"{number} ({channel.name})"
-
-
 def _axes_table(reports: Sequence[FileReport], names: dict[str, str]) -> Table:
     counts = ("T", "C", "Z", "Y", "X")
     table = plain_table("File", *counts, "Type", "Pixel size (um)\nZ      Y      X", "Channels", right=counts)
@@ -125,8 +120,10 @@ def _pixel_size_text(scene: SceneReport) -> Text:
 def _channels_text(scene: SceneReport) -> Text:
     text = Text()
     for channel in scene.channels:
-        own_name = "" if channel.name == f"channel {channel.number}" else f" {channel.name}"
-        text.append(", " if len(text) else "").append(str(channel.number), style="bold").append(own_name)
+        name = own_name(channel.number, channel.name)
+        text.append(", " if len(text) else "").append(str(channel.number), style="bold").append(
+            f" {name}" if name else ""
+        )
     return text
 
 
@@ -137,7 +134,10 @@ def _intensities_table(reports: Sequence[FileReport], names: dict[str, str]) -> 
         for scene in report.scenes:
             table.add_row(Text(scene_name(names[report.path], report, scene), style="bold"))
             for channel in scene.channels:
-                table.add_row(f"  {channel.number} {channel.name}", *_intensity_cells(channel.intensities))
+                table.add_row(
+                    f"  {channel.number} {own_name(channel.number, channel.name)}",
+                    *_intensity_cells(channel.intensities),
+                )
     return table
 
 
@@ -164,10 +164,10 @@ def _scene_remarks(scene: SceneReport) -> Iterator[str]:
     if scene.pixel_size_doubts:
         yield f"its {scene.pixel_size_source} say {', '.join(scene.pixel_size_doubts)}: not plausible, so not used"
     if scene.num_times > 1 and scene.shape_zyx[0] == 1:
-        yield f"{scene.num_times} time points of a single plane; if they are a z-stack, give z as the time"
+        yield f"{scene.num_times} time points of a single plane; if they are a z-stack, give z as time (--time z)"
     for channel in scene.channels:
         for text in _channel_remarks(channel):
-            yield f"{channel_name(channel)} {text}"
+            yield f"{channel_title(channel.number, channel.name)} {text}"
 
 
 def _channel_remarks(channel: ChannelReport) -> Iterator[str]:

@@ -17,7 +17,15 @@ from typing import Protocol
 import numpy as np
 
 from ssp_model.errors import InputError
-from ssp_model.images.description import PixelSize, SceneInfo, Sizes, Voxels, scene_title
+from ssp_model.images.description import (
+    PixelSize,
+    SceneInfo,
+    Sizes,
+    Voxels,
+    channel_title,
+    listed_channels,
+    scene_title,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -201,17 +209,16 @@ class Image:
         found = _find(str(wanted).removesuffix(GREY), self.channel_names)
         if len(found) == 1:
             return found[0]
-        listed = ", ".join(f"{i} {name}" for i, name in enumerate(self.channel_names))
         problem = f"several channels called {wanted}" if found else f"no channel {wanted}"
         counted = ""
         if not found and _whole_number(wanted) == len(self.channel_names):
             counted = " The first channel is 0."
-        raise InputError(f"{self.name} has {problem}; it has {listed}.{counted}")
+        raise InputError(f"{self.name} has {problem}; it has {listed_channels(self.channel_names)}.{counted}")
 
     def channel_text(self, channel: int | str) -> str:
         """Return what to call a channel in a message: the image, number and name."""
         number = self.channel(channel)
-        return f"{self.name} channel {number} ({self.channel_names[number]})"
+        return f"{self.name} {channel_title(number, self.channel_names[number])}"
 
     def planes(self, channel: int | str) -> Iterator[np.ndarray]:
         """Yield the planes of a channel, (Y, X), in the file's own type, or float32 if colours are averaged.

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from ssp_model.errors import InputError
-from ssp_model.log import duration, progress
+from ssp_model.images.inspect import size_text
+from ssp_model.log import counted, duration, progress
 from ssp_model.prediction.image import predict_to_file
 from ssp_model.prediction.outcomes import Outcome, tell_outcomes
 from ssp_model.prediction.outputs import Guard, differences, prepare_folder, publish, stems
@@ -121,13 +122,15 @@ def _check_outputs(plans: Sequence[Plan], paths: Sequence[Path], predictor: Pred
 
 def _tell_work(plans: Sequence[Plan], predictor: Predictor, settings: OutputSettings) -> None:
     num_structures = len(settings.structures)
-    num_times = sum(len(plan.times) for plan in plans)
+    num_images, num_times = len({plan.request.path for plan in plans}), sum(len(plan.times) for plan in plans)
     num_windows = sum(len(plan.times) * predictor.windows.count(plan.model_shape) for plan in plans) * num_structures
     voxels = sum(plan.num_voxels(1) for plan in plans)
+    what = [counted(num_images, "image")]
+    what += [counted(len(plans), "scene")] * (len(plans) > num_images)
+    what += [counted(num_times, "time point")] * (num_times > len(plans))
     logger.info(
-        "%d images (%d scenes, %d time points), %d structures: %s voxels at the model's size, %s windows, about %s",
-        len({plan.request.path for plan in plans}), len(plans), num_times, num_structures, f"{voxels:,}",
-        f"{num_windows:,}", duration(num_windows * predictor.seconds_a_window),
+        "%s, %s: %s voxels at the model's size, %s, about %s", ", ".join(what), counted(num_structures, "structure"),
+        f"{voxels:,}", counted(num_windows, "window"), duration(max(num_windows * predictor.seconds_a_window, 1)),
     )  # fmt: skip
 
 
@@ -135,17 +138,13 @@ def _check_disk(plans: Sequence[Plan], folder: Path, settings: OutputSettings) -
     scratch = max(plan.scratch_bytes(len(settings.structures)) for plan in plans)
     outputs = sum(plan.output_bytes(settings) for plan in plans)
     free = shutil.disk_usage(folder).free
-    text = f"{_size(outputs)} for the predictions (less if they compress well) and {_size(scratch)} meanwhile"
+    text = f"{size_text(outputs)} for the predictions (less if they compress well) and {size_text(scratch)} meanwhile"
     if scratch + outputs > free:
         raise InputError(
-            f"The disk of {folder} is too small: it needs {text}, and {_size(free)} are free; give a folder on "
+            f"The disk of {folder} is too small: it needs {text}, and {size_text(free)} are free; give a folder on "
             "another disk, fewer images, or --pixels uint16."
         )
-    logger.info("disk: %s, of %s that are free", text, _size(free))
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 10**9 else f"{num_bytes / 1e6:.1f} MB"
+    logger.info("disk: %s, of %s that are free", text, size_text(free))
 
 
 def _predict(plan: Plan, predictor: Predictor, settings: OutputSettings, scratch: Path, advance: Advance) -> Outcome:

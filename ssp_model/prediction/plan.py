@@ -168,7 +168,6 @@ def _plan(
     settings: OutputSettings,
 ) -> Plan:
     channel = only_channel(image) if request.channel is None else request.channel
-    text = image.channel_text(channel)
     factors = factors_to_model(image, predictor.info)
     image.check(channel)
     size_um = image.pixel_size_um
@@ -189,7 +188,7 @@ def _plan(
             "image bytes": str(request.path.stat().st_size),
             "scene": str(scene),
             "time": " ".join(map(str, times)),
-            "transmitted light": text.removeprefix(image.name).strip(),
+            "transmitted light": image.channel_text(channel).removeprefix(image.name).strip(),
             "voxel size of the image, um (Z, Y, X)": " x ".join(f"{size:g}" if size else "unknown" for size in size_um),
             "source of the voxel size": image.info.pixel_size.source,
             **_provenance(predictor, settings),

@@ -12,7 +12,7 @@ import torch
 from ssp_model.data.preprocess import to_model_voxels
 from ssp_model.errors import InputError
 from ssp_model.files import sha256_of
-from ssp_model.images.description import Voxels
+from ssp_model.images.description import Voxels, listed_channels
 from ssp_model.images.reader import Image
 from ssp_model.prediction.array_image import opened_image
 from ssp_model.prediction.grid import factors_to_model, on_image_grid
@@ -147,6 +147,6 @@ def only_channel(image: Image) -> int:
         It has several.
     """
     if len(image.channel_names) > 1:
-        listed = ", ".join(f"{i} {name}" for i, name in enumerate(image.channel_names))
-        raise InputError(f"{image.name} has the channels {listed}; say which of them is the transmitted light.")
+        listed = listed_channels(image.channel_names)
+        raise InputError(f"{image.name} has several channels ({listed}); give that of the transmitted light.")
     return 0

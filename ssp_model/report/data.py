@@ -10,6 +10,7 @@ from ssp_model.data.dataset import Dataset, in_um
 from ssp_model.figures.images import focus, plot_inputs
 from ssp_model.figures.scores import plot_intensities
 from ssp_model.figures.style import save
+from ssp_model.images.description import own_name
 from ssp_model.report.html import Table, size_text, write_page
 from ssp_model.report.overview import left_out_table
 
@@ -57,7 +58,7 @@ def data_page(
 
 
 def count_images(splits: Mapping[str, Mapping[str, str | Path]]) -> Table:
-    """Count the images of each structure in each split."""
+    """Count the samples of each structure in each split."""
     counts = pd.DataFrame(
         [{"structure": name, **{split: len(pd.read_csv(p)) for split, p in of.items()}} for name, of in splits.items()]
     )
@@ -73,7 +74,10 @@ def channels_used(index: pd.DataFrame) -> Table:
         {
             "structure": index.task,
             **{
-                role: index[f"{role}_channel"].astype(str) + " " + index[f"{role}_channel_name"]
+                role: [
+                    f"{channel} {own_name(channel, name)}".rstrip()
+                    for channel, name in zip(index[f"{role}_channel"], index[f"{role}_channel_name"], strict=True)
+                ]
                 for role in ("signal", "target")
             },
         }

@@ -27,7 +27,7 @@ def scores_page(
     per_image, per_structure, overall : path
         Scores, as `evaluation.scores.summarise` writes them.
     images_from : str
-        Where the images come from: the address of the archives, or the file of a dataset.
+        Where the images come from: the address of the archives, the table of samples, or the file of a dataset.
     page : path
         HTML file to write. Its figures go to a folder beside it, with the same name.
     """

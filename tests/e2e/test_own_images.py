@@ -7,7 +7,7 @@ import h5py
 import pandas as pd
 import pytest
 
-from tests.e2e.own_images import CONFIG, STRUCTURES, make_own_images, voxels
+from tests.e2e.own_images import CONFIG, STRUCTURES, make_own_images, voxels, write_tiff
 from tests.helpers import snakemake
 
 pytestmark = pytest.mark.slow
@@ -64,12 +64,33 @@ def test_nothing_is_done_twice(finished_own, own):
     assert "train_model" not in planned
 
 
+def test_a_changed_setting_or_image_converts_again_in_the_run_that_checks_it(tmp_path):
+    make_own_images(tmp_path / "images")
+    config = CONFIG | {"structures": ["dots"]}
+    assert snakemake(tmp_path, config, "convert").returncode == 0
+    config |= {"preprocess": CONFIG["preprocess"] | {"voxel_size_um": [0.3, 0.25, 0.25]}}
+    write_tiff(tmp_path / "images/plate0_1.ome.tif", voxels(99))
+    ran = snakemake(tmp_path, config, "convert")
+    assert ran.returncode == 0, ran.said
+    with h5py.File(tmp_path / "results/volumes/dots.h5") as file:
+        image = next(group for group in file.values() if "plate0_1" in group.attrs["image"])
+        assert image.attrs["voxel_size_um"] == pytest.approx((0.3, 0.25, 0.25))
+        assert image["signal"].attrs["mean"] == pytest.approx(voxels(99)[1, 0].mean())
+
+
 def test_the_log_and_the_data_page_name_the_channels(finished_own):
     log = (finished_own / "logs/convert_images/dots.log").read_text()
     assert "signal is channel 0 (light), dots is channel 1 (dots), " in log
     page = (finished_own / "report/data.html").read_text()
     assert "0 light" in page
     assert "2 golgi" in page
+
+
+def test_the_report_says_where_the_images_come_from(finished_own, own):
+    ran = snakemake(own, CONFIG, "--report", "report.html")
+    assert ran.returncode == 0, ran.said
+    assert "images/samples.csv" in (finished_own / "report/overview.html").read_text()
+    assert "several structures" in (own / "report.html").read_text()
 
 
 def test_all_problems_are_told_before_anything_is_converted(own, tmp_path):

@@ -15,7 +15,9 @@ RULE_FILES = sorted((PROJECT / "rules").glob("*.smk"))
 RULES = {
     match[1]: match[2]
     for path in RULE_FILES
-    for match in re.finditer(r"^ {0,4}rule (\w+):\n((?:(?: {4,}.*)?\n)+)", path.read_text(), re.MULTILINE)
+    for match in re.finditer(
+        r"^ {0,4}(?:rule|checkpoint) (\w+):\n((?:(?: {4,}.*)?\n)+)", path.read_text(), re.MULTILINE
+    )
 }
 TARGETS = {
     *("report", "preflight", "download", "convert", "split", "dna", "integrate", "train", "evaluate"),

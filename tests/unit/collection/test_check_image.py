@@ -61,10 +61,10 @@ def test_all_problems_are_found_and_one_of_several_structures_comes_once(tmp_pat
         (
             ERROR,
             "tom20, zo1",
-            "a.tif has no channel 3; it has 0 channel 0, 1 channel 1, 2 channel 2. The first channel is 0.",
+            "a.tif has no channel 3; it has channel 0, channel 1, channel 2. The first channel is 0.",
         ),
-        (ERROR, "tom20", "a.tif has no channel 4; it has 0 channel 0, 1 channel 1, 2 channel 2."),
-        (ERROR, "dna", "a.tif channel 1 (channel 1) is both signal and target; correct one."),
+        (ERROR, "tom20", "a.tif has no channel 4; it has channel 0, channel 1, channel 2."),
+        (ERROR, "dna", "a.tif channel 1 is both signal and target; correct one."),
     ]
     assert {structure for *_, structure in found.unusable} == {"tom20", "zo1", "dna"}
 
@@ -133,7 +133,7 @@ def test_intensities_are_read_only_if_asked_for(tmp_path):
         (
             ERROR,
             "tom20",
-            "a.tif channel 1 (channel 1) is constant (every voxel is 7), so it can't be standardised.",
+            "a.tif channel 1 is constant (every voxel is 7), so it can't be standardised.",
         )
     ]
 

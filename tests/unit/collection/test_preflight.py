@@ -195,8 +195,8 @@ def test_a_disk_that_is_too_small_is_an_error(samples, plan, monkeypatch):
 @pytest.mark.parametrize(
     ("share", "severity", "words"),
     [
-        (0.5, ERROR, "To convert the largest image takes 0.4 GiB of memory, but 0.2 GiB are free"),
-        (1.5, WARNING, "To convert 2 images at once takes 0.8 GiB of memory, but 0.6 GiB are free"),
+        (0.5, ERROR, "To convert the largest image takes 419 MB of memory, but 210 MB are free"),
+        (1.5, WARNING, "To convert 2 images at once takes 839 MB of memory, but 629 MB are free"),
     ],
 )
 def test_memory_that_does_not_suffice(samples, plan, monkeypatch, share, severity, words):

@@ -27,8 +27,8 @@ def test_a_sound_table():
     assert "0 errors, 0 warnings. The samples can be used." in text
     assert [line.split() for line in text.splitlines() if line.startswith(("tom20", "volumes", "memory"))] == [
         ["tom20", "1,200", "1", "2"],
-        ["volumes", "1.00", "GiB"],
-        ["memory", "0.50", "GiB", "2.00", "GiB"],
+        ["volumes", "1.07", "GB"],
+        ["memory", "537", "MB", "2.15", "GB"],
     ]
 
 
@@ -43,6 +43,13 @@ def test_problems_are_shown_without_the_folder_of_all_images():
     assert lines[2].split() == ["error", "tom20", *["a/x.tif", "has", "no", "channel", "3."]]
     assert lines[4].split() == ["warning", "-", *["Voxel", "sizes", "differ."]]
     assert "1 error, 2 warnings. Correct the errors before you start." in text
+
+
+def test_a_problem_that_images_share_is_shown_once():
+    text = shown(*[(ERROR, f"/data/{i}.tif", "tom20", f"/data/{i}.tif has no channel 3.") for i in range(3)])
+    assert "0.tif has no channel 3. The same holds for 2 more images." in text
+    assert "1.tif" not in text
+    assert "3 errors, 0 warnings." in text
 
 
 def test_many_problems_are_shown_in_part():

@@ -13,6 +13,11 @@ def test_damaged_dataset(tmp_path):
         Dataset(tmp_path / "train.h5")
 
 
+def test_a_dataset_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"train.h5 does not exist; check the path\.$"):
+        Dataset(tmp_path / "train.h5")
+
+
 def test_volumes_are_no_dataset(tmp_path):
     """A file of volumes has groups of images, but no index."""
     with h5py.File(tmp_path / "tom20.h5", "w") as file:

@@ -98,7 +98,7 @@ def test_colour_beside_grey(tmp_path):
         file.write_metadata("a")
     image = only_image(path)
     np.testing.assert_array_equal(image.read(1), VOXELS[1, :1])
-    with pytest.raises(InputError, match=r"channel 0 \(.*\) is a colour image"):
+    with pytest.raises(InputError, match=r"channel 0 is a colour image"):
         image.read(0)
     np.testing.assert_allclose(image.read("0:grey")[0], colours.mean(-1), rtol=1e-6)
 

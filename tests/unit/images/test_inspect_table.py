@@ -47,8 +47,8 @@ def test_files_of_one_folder_are_shown_by_name_and_fit_the_width(tmp_path):
 def test_intensities_are_shown_only_if_they_were_read(tmp_path):
     path = write(tmp_path / "a.ome.tif")
     assert "median" not in shown([path])
-    (row,) = (line for line in shown([path], pixels=True, width=300).splitlines() if line.startswith("  0 channel 0"))
-    assert row.split()[3:] == [
+    (row,) = (line for line in shown([path], pixels=True, width=300).splitlines() if line.startswith("  0 "))
+    assert row.split()[1:] == [
         str(VOXELS[0].min()),
         *(f"{value:.0f}" for value in np.percentile(VOXELS[0], (0.1, 50, 99.9), method="inverted_cdf")),
         str(VOXELS[0].max()),
@@ -81,7 +81,7 @@ def test_sizes_that_are_not_plausible_are_a_remark(tmp_path):
 
 def test_time_points_that_may_be_planes_are_a_remark(tmp_path):
     (text,) = remarks(write(tmp_path / "a.ome.tif", VOXELS[0], "TYX"))
-    assert text == "4 time points of a single plane; if they are a z-stack, give z as the time"
+    assert text == "4 time points of a single plane; if they are a z-stack, give z as time (--time z)"
 
 
 @pytest.mark.parametrize(

@@ -70,12 +70,10 @@ def test_the_work_is_told_before_it_starts(predictor, images, caplog):
     caplog.set_level(logging.INFO)
     predict_images(predictor, images, "out", OutputSettings(("zo1",)))
     disk, work = caplog.messages[:2]
-    assert disk.startswith("disk: 0.1 MB for the predictions (less if they compress well) and 0.0 MB meanwhile, of ")
+    assert disk.startswith("disk: 61.4 kB for the predictions (less if they compress well) and 31.5 kB meanwhile, of ")
     # 13 x 16 pixels fit in a window
     voxels = 2 * 6 * 13 * 16
-    assert work.startswith(
-        f"2 images (2 scenes, 2 time points), 1 structures: {voxels:,} voxels at the model's size, 2 windows, about "
-    )
+    assert work.startswith(f"2 images, 1 structure: {voxels:,} voxels at the model's size, 2 windows, about ")
 
 
 def test_a_colour_image_is_refused_before_any_work(predictor, images, caplog):
@@ -134,7 +132,7 @@ def test_two_outputs_of_one_name_are_told(predictor, images):
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_predicted(predictor, images, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
-    with pytest.raises(InputError, match=r"^The disk of out is too small: it needs 0.1 MB for .*, and 0.0 MB are free"):
+    with pytest.raises(InputError, match=r"^The disk of out is too small: it needs 92.2 kB for .*, and 1 kB are free"):
         predict_images(predictor, images, "out", OutputSettings())
     assert names() == []
 

@@ -52,7 +52,7 @@ def test_a_file_is_predicted_as_its_array(predictor, tmp_path):
     wanted = predictor.predict(RAW, ["tom20"], voxel_size_um=SIZES)["tom20"]
     for image in (tmp_path / "a.ome.tif", str(tmp_path / "a.ome.tif"), open_file(tmp_path / "a.ome.tif").image()):
         np.testing.assert_array_equal(predictor.predict(image, ["tom20"], channel="light")["tom20"], wanted)
-    with pytest.raises(InputError, match=r"a.ome.tif has the channels 0 dna, 1 light; say which of them is the trans"):
+    with pytest.raises(InputError, match=r"a.ome.tif has several channels \(0 dna, 1 light\); give that of the trans"):
         predictor.predict(tmp_path / "a.ome.tif")
 
 

@@ -42,7 +42,7 @@ def test_each_rule_has_its_stage_in_words():
     rules = [
         re.match(r"\w+", block)[0]
         for path in (PROJECT / "rules").glob("*.smk")
-        for block in re.split(r"^ *rule ", path.read_text(), flags=re.MULTILINE)[1:]
+        for block in re.split(r"^ *(?:rule|checkpoint) ", path.read_text(), flags=re.MULTILINE)[1:]
         if "benchmark:" in block
     ]
     assert len(rules) > 10

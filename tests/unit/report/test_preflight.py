@@ -30,13 +30,14 @@ def test_problems_are_shown_and_escaped(write_html):
     html = write_html(
         [
             ("error", "/data/a<1>.czi", "tom20", "/data/a<1>.czi has no channel 3."),
+            ("error", "/data/b.czi", "tom20", "/data/b.czi has no channel 3."),
             ("warning", "", "", "Voxel sizes differ."),
         ]
     )
-    assert "1 error. The job would fail" in html
-    assert "1 error and 1 warning." in html
-    assert "/data/a&lt;1&gt;.czi has no channel 3." in html
-    assert ">a&lt;1&gt;.czi</td>" in html
+    assert "2 errors. The job would fail" in html
+    assert "2 errors and 1 warning." in html
+    assert ">a&lt;1&gt;.czi has no channel 3.</td>" in html
+    assert "The images are in /data." in html
     assert ">nan<" not in html
 
 
@@ -44,8 +45,8 @@ def test_samples_and_needs_are_shown(write_html):
     html = write_html([])
     assert "None: every sample can be used." in html
     assert re.search(r">tom20</td><td[^>]*>7</td><td[^>]*>1</td><td[^>]*>2</td><td[^>]*>10</td>", html)
-    assert re.search(r">volumes</td><td[^>]*>1.00</td><td[^>]*></td>", html)
-    assert re.search(r">disk</td><td[^>]*>1.50</td><td[^>]*>3.00</td>", html)
+    assert re.search(r">volumes</td><td[^>]*>1.07 GB</td><td[^>]*></td>", html)
+    assert re.search(r">disk</td><td[^>]*>1.61 GB</td><td[^>]*>3.22 GB</td>", html)
 
 
 def test_samples_that_can_not_be_split(write_html):
