@@ -226,7 +226,7 @@ def colours(path):
 
 
 REFUSED: dict[str, tuple[str, Callable[[Path], None], str]] = {
-    "colour": ("a.tif", colours, "channel 0 (channel 0) is a colour image, not an intensity; give 0:grey as channel"),
+    "colour": ("a.tif", colours, "channel 0 is a colour image, not an intensity; give 0:grey as channel"),
     "complex": (
         "a.tif",
         lambda path: tifffile.imwrite(path, RAW.astype(np.complex64), photometric="minisblack"),
@@ -322,7 +322,7 @@ def test_a_hot_pixel_is_told(predictor, tmp_path, caplog):
     voxels[:, 5, 6] = 60_000
     ome(tmp_path / "a.ome.tif", voxels)
     predictor.predict(tmp_path / "a.ome.tif")
-    assert "channel 0 (channel 0) has hot pixels, of up to 60000, that make up 100% of its variance" in caplog.text
+    assert "channel 0 has hot pixels, of up to 60000, that make up 100% of its variance" in caplog.text
 
 
 def test_a_gap_between_tiles_takes_no_part_in_mean_and_deviation(predictor, tmp_path):

@@ -90,7 +90,7 @@ CASES = [
     Case("odd/images/truncated.ome.tif", refused="can't be read as an image: it is damaged or cut off; copy it again."),
     Case(
         "odd/images/rgb.ome.tif",
-        refused="channel 0 (channel 0) is a colour image, not an intensity; give 0:grey as channel",
+        refused="channel 0 is a colour image, not an intensity; give 0:grey as channel",
     ),
     Case("odd/images/rgb.ome.tif", channel("0:grey")),
     Case("odd/images/czi_rgb_and_gray.czi", refused="channel 0 (TL colour) is a colour image"),
@@ -126,7 +126,7 @@ CASES = [
     ),
     Case("czi/s_1_t_1_c_1_z_1.czi", {}, (1, 325, 475), (None, 1.08333, 1.08333), said=ONE_PLANE),
     Case("real/fnet_TL_DNA.ome.tif", channel(0), (32, 128, 128), (0.302, 0.296, 0.296)),
-    Case("real/fnet_TL_DNA.ome.tif", {}, refused="say which of them is the transmitted light."),
+    Case("real/fnet_TL_DNA.ome.tif", {}, refused="give that of the transmitted light."),
 ]
 
 
@@ -183,7 +183,7 @@ LISTS = {
     "bom": "",
     "semicolon": "",
     "trailing_comma_rows": "",
-    "one_based": "data/tom20/img_00.ome.tif has no channel 2; it has 0 channel 0, 1 channel 1. The first channel is 0.",
+    "one_based": "data/tom20/img_00.ome.tif has no channel 2; it has channel 0, channel 1. The first channel is 0.",
     "same_channel": "line 2 gives data/tom20/img_00.ome.tif the channel 1 as signal and as target; they must differ.",
 }
 """Image lists, and the words in which they are refused; empty if they work."""
