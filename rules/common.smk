@@ -200,16 +200,17 @@ def stored_list(wildcards):
 
 
 def fetched_archive(structure):
-    """A structure's archive, where it is fetched before it is converted; else None."""
-    is_fetched = OWN is None and not in_store(CONFIG.collection.archives)
+    """A structure's archive, where it is fetched before it is converted; else None. A folder is read in its place."""
+    address = address_of("archives", structure)
+    is_fetched = OWN is None and not in_store(address) and not Path(address).is_dir()
     return f"results/raw/{structure}.tar.gz" if is_fetched else None
 
 
 def archive_to_convert(wildcards):
-    """A structure's raw images: fetched first, or straight from an object store; none with an own table."""
+    """A structure's raw images: fetched first, or straight from where they are; none with an own table."""
     if OWN is not None:
         return []
-    return fetched_archive(wildcards.structure) or storage(address_of("archives", wildcards.structure))
+    return fetched_archive(wildcards.structure) or given(address_of("archives", wildcards.structure))
 
 
 def sha256_to_convert(wildcards):

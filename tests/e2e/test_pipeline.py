@@ -74,8 +74,8 @@ def volumes_in(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.
             yield f"{prefix}{name}", item
 
 
-def test_a_job_that_is_killed_is_told_to_be_killed(finished):
-    folder, config, _ = finished
+def test_a_job_that_is_killed_is_told_to_be_killed(finished, tmp_path):
+    config, folder = finished[1], shutil.copytree(finished[0], tmp_path / "run", symlinks=True)
     config = config | {"experiment": "killed", "train": config["train"] | {"epochs": 1000, "validate_every": 1}}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command(folder, config, "train"), cwd=folder, **pipes) as ran:
@@ -342,6 +342,18 @@ def convert_real_images(folder: Path, config: dict) -> None:
 def test_real_images_over_http(shared_data, tmp_path):
     with FileServer(shared_data / "real-mini") as server:
         convert_real_images(tmp_path, REAL_MINI | collection_in(server.url("").rstrip("/")))
+
+
+def test_folders_in_place_of_archives(finished, simulated, tmp_path):
+    (tmp_path / "images").mkdir()
+    for structure in ("fibrillarin", "tom20"):
+        subprocess.run(["tar", "xf", simulated / f"{structure}.tar.gz", "-C", tmp_path / "images"], check=True)
+    config = tiny(f"{tmp_path}/images/{{structure}}", f"{simulated}/lists/{{structure}}.csv")
+    before = sorted(path.name for path in (tmp_path / "images/tom20").iterdir())
+    ran = snakemake(tmp_path, config, "integrate")
+    assert ran.returncode == 0, ran.said
+    assert sorted(path.name for path in (tmp_path / "images/tom20").iterdir()) == before
+    assert describe_data(tmp_path / "results") == describe_data(finished[0] / "results")
 
 
 def test_a_page_in_place_of_a_list_is_not_kept(simulated, tmp_path):
