@@ -7,6 +7,7 @@
 - OME-XML has no place for contrast limits, the mapping of intensities and provenance: map annotations hold them.
 """
 
+import os
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,7 +66,7 @@ def write_ome_tiff(path: str | Path, planes: Iterable[np.ndarray], content: OmeC
     InputError
         The disk is full, or a plane has values that are not finite. No file is left.
     """
-    num_levels = len(content.level_shapes)
+    num_levels, num_cores = len(content.level_shapes), len(os.sched_getaffinity(0))
     description: bytes | None = _ome_xml(content, Path(path).name)
     with (
         naming_a_full_disk(path),
@@ -83,6 +84,7 @@ def write_ome_tiff(path: str | Path, planes: Iterable[np.ndarray], content: OmeC
                     photometric="minisblack",
                     compression="zlib",
                     predictor=2 if content.dtype.kind == "u" else None,
+                    maxworkers=num_cores,
                     subifds=num_levels - 1 if level == 0 else None,
                     subfiletype=1 if level else 0,
                     description=description,
