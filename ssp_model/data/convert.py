@@ -257,7 +257,7 @@ class _Workers(AbstractContextManager["_Workers"]):
         for task in tasks:
             assert task.file.path is not None
             try:
-                with _one_process() as pool:
+                with _processes(1) as pool:
                     yield pool.submit(convert_image, task.file.path, task.job, self._resizing).result()
             except BrokenProcessPool:
                 reason = (
@@ -285,10 +285,6 @@ def make_pool(workers: int) -> Iterator[Executor]:
         return
     with _processes(workers) as pool:
         yield pool
-
-
-def _one_process() -> AbstractContextManager[Executor]:
-    return _processes(1)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import numpy as np
 from pylibCZIrw import czi
 
 from ssp_model.errors import InputError
-from ssp_model.images.description import SceneInfo, pixel_size
+from ssp_model.images.description import SceneInfo, channel_names, pixel_size, to_number
 
 OTHER_AXES = {"H": "phases", "I": "illuminations", "R": "rotations", "V": "views"}
 
@@ -166,10 +166,7 @@ def _frame(tiles: list[Tile]) -> Tile:
 def _distance(root: ElementTree.Element, axis: str) -> float | None:
     """Return a pixel size of the metadata, in meters."""
     text = root.findtext(f".//Scaling/Items/Distance[@Id='{axis}']/Value")
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return float("nan")
+    return to_number(text) if text else None
 
 
 def _scene_name(root: ElementTree.Element, number: int | None) -> str:
@@ -191,4 +188,4 @@ def _channel_names(root: ElementTree.Element, num_channels: int, start: int) -> 
         names = []
     # in a file cut out of a larger one, channels keep their numbers but not always their entries
     names = names[start:] if len(names) >= start + num_channels else names
-    return tuple(names[i] if i < len(names) and names[i] else f"channel {i}" for i in range(num_channels))
+    return channel_names(names, num_channels)

@@ -177,6 +177,19 @@ class SceneInfo:
         return f"{' x '.join(map(str, sizes))} (time, channel, Z, Y, X)"
 
 
+def channel_names(found: Sequence[str], num_channels: int) -> tuple[str, ...]:
+    """Return a name for each channel: that of the file, or one made up from the number."""
+    return tuple(found[i] if i < len(found) and found[i] else f"channel {i}" for i in range(num_channels))
+
+
+def to_number(value: Any) -> float:
+    """Return a number of a file's metadata; NaN, which is no plausible size, for what is no number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
 def own_name(channel: int, name: str) -> str:
     """Return a channel's name; an empty text if a reader made it up from the number."""
     return "" if name in (f"channel {channel}", str(channel)) else name

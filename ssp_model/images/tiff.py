@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 
 from ssp_model.errors import InputError
-from ssp_model.images.description import PixelSize, SceneInfo, pixel_size
+from ssp_model.images.description import PixelSize, SceneInfo, channel_names, pixel_size, to_number
 
 KINDS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "lsm": "LSM", "mmstack": "Micro-Manager TIFF"}
 
@@ -125,13 +125,11 @@ class TiffFormat:
             size = _lsm_size(self._file, shape)
         else:
             size = _resolution_size(self._file, shape)
-        names = [name or f"channel {i}" for i, name in enumerate(names[:num_channels])]
-        names += [f"channel {i}" for i in range(len(names), num_channels)]
         compression = tifffile.COMPRESSION(series.keyframe.compression)
         return SceneInfo(
             name=(ome.get("Name") or "" if ome is not None else ""),
             num_times=sizes["T"],
-            channel_names=tuple(names),
+            channel_names=channel_names(names, num_channels),
             shape_zyx=shape,
             dtype=np.dtype(series.dtype),
             pixel_size=size,
@@ -292,14 +290,7 @@ def _ome_size(image: ElementTree.Element, shape: tuple[int, int, int]) -> PixelS
     assert pixels is not None
     texts = [pixels.get(f"PhysicalSize{axis}") for axis in "ZYX"]
     units = [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "ZYX"]
-    return pixel_size([None if text is None else _number(text) for text in texts], units, "OME metadata", shape)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+    return pixel_size([None if text is None else to_number(text) for text in texts], units, "OME metadata", shape)
 
 
 def _resolution(file: tifffile.TiffFile) -> list[float | None]:

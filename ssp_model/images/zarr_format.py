@@ -17,7 +17,7 @@ import zarr.core.sync
 import zarr.storage
 
 from ssp_model.errors import InputError
-from ssp_model.images.description import SceneInfo, pixel_size
+from ssp_model.images.description import SceneInfo, channel_names, pixel_size, to_number
 
 TYPES = {"time": "T", "channel": "C"}
 
@@ -204,7 +204,7 @@ def _series(group: zarr.Group, name: str) -> Series:
             has_scale = True
             if len(transform["scale"]) != array.ndim:
                 raise ValueError(f"its scale {transform['scale']} has not one number for each of its {array.ndim} axes")
-            scale = [a * _number(b) for a, b in zip(scale, transform["scale"], strict=True)]
+            scale = [a * to_number(b) for a, b in zip(scale, transform["scale"], strict=True)]
     # without a unit, a scale is relative: that of voxels that have no known size
     units = [str(axis.get("unit") or "") if has_scale else "" for axis in axes]
     omero = metadata.get("omero", dict(group.attrs).get("omero", {})) or {}
@@ -212,25 +212,16 @@ def _series(group: zarr.Group, name: str) -> Series:
     return Series(name, array, letters, units, scale, labels)
 
 
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
-
-
 def _describe(series: Series) -> SceneInfo:
     sizes = {**dict.fromkeys("TCZYX", 1), **dict(zip(series.axes, series.array.shape, strict=True))}
     shape = (sizes["Z"], sizes["Y"], sizes["X"])
     scale = dict(zip(series.axes, series.scale, strict=True))
     units = dict(zip(series.axes, series.units, strict=True))
-    names = [name or f"channel {i}" for i, name in enumerate(series.channel_names[: sizes["C"]])]
-    names += [f"channel {i}" for i in range(len(names), sizes["C"])]
     compressors = getattr(series.array, "compressors", ()) or ()
     return SceneInfo(
         name=series.name,
         num_times=sizes["T"],
-        channel_names=tuple(names),
+        channel_names=channel_names(series.channel_names, sizes["C"]),
         shape_zyx=shape,
         dtype=np.dtype(series.array.dtype),
         pixel_size=pixel_size(
