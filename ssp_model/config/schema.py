@@ -209,19 +209,61 @@ class RepModeConfig(Section):
     width: Width
 
 
-class MultiHeadLastConfig(Section):
+Kernel = Annotated[
+    Literal[5, 3],
+    BeforeValidator(_read_digits),
+    Field(description="Not of `repmode`: voxels of a convolution kernel along each axis, 5 or 3."),
+]
+
+
+class PlainConfig(Section):
+    """A method on the plain U-Net."""
+
+    width: Width
+    kernel: Kernel = 5
+
+
+class MultiNetConfig(PlainConfig):
+    """The method Multi-Net."""
+
+    method: Literal["multi_net"] = Field(
+        description="Multi-Net, a plain U-Net for each structure, each trained in a job of its own."
+    )
+
+
+class MultiHeadDecoderConfig(PlainConfig):
+    """The method Multi-Head (Dec.)."""
+
+    method: Literal["multi_head_decoder"] = Field(
+        description="Multi-Head (Dec.), one plain encoder, and a decoder for each structure."
+    )
+
+
+class MultiHeadLastConfig(PlainConfig):
     """The method Multi-Head (Las.)."""
 
     method: Literal["multi_head_last"] = Field(
         description="Multi-Head (Las.), one plain U-Net whose last convolution has a channel for each structure."
     )
-    width: Width
-    kernel: Annotated[Literal[5, 3], BeforeValidator(_read_digits)] = Field(
-        5, description="`multi_head_last` only: voxels of a convolution kernel along each axis, 5 or 3."
+
+
+class CondNetConfig(PlainConfig):
+    """The method CondNet."""
+
+    method: Literal["condnet"] = Field(description="CondNet, a plain U-Net whose decoder reads the structure as maps.")
+
+
+class DoDNetConfig(PlainConfig):
+    """The method DoDNet."""
+
+    method: Literal["dodnet"] = Field(
+        description="DoDNet, a plain U-Net whose last layers are generated from the structure and the image."
     )
 
 
-ModelConfig = RepModeConfig | MultiHeadLastConfig
+ModelConfig = (
+    RepModeConfig | MultiNetConfig | MultiHeadDecoderConfig | MultiHeadLastConfig | CondNetConfig | DoDNetConfig
+)
 """The method's name and its own settings."""
 
 

@@ -50,6 +50,8 @@ class ModelInfo:
         The config it was trained with.
     training : dict
         Experiment, seed, best epoch, and the validation MSE of this epoch.
+    added : int
+        Number of structures, the last, that were added to a trained model, one at a time.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
@@ -62,6 +64,7 @@ class ModelInfo:
     preprocess: dict[str, Any]
     config: dict[str, Any]
     training: dict[str, Any]
+    added: Annotated[int, Field(ge=0)] = 0
     normalisation: str = NORMALISATION
     version: str = ssp_model.__version__
 
@@ -79,7 +82,7 @@ class ModelInfo:
         return self.structures.index(structure)
 
 
-def make_network(method: str, num_tasks: int, settings: dict[str, Any]) -> Method:
+def make_network(method: str, num_tasks: int, settings: dict[str, Any], added: int = 0) -> Method:
     """Build the network of a method, with new weights.
 
     Parameters
@@ -90,9 +93,14 @@ def make_network(method: str, num_tasks: int, settings: dict[str, Any]) -> Metho
         Number of structures.
     settings : dict
         The method's own settings. An entry `method` is ignored.
+    added : int
+        Number of tasks, the last, by which the network is extended.
     """
     own = {key: value for key, value in settings.items() if key != "method"}
-    return method_class(method)(num_tasks, **own)
+    network = method_class(method)(num_tasks - added, **own)
+    for _ in range(added):
+        network.extend()
+    return network
 
 
 def save_model(network: Method, info: ModelInfo, path: str | Path) -> None:
@@ -216,7 +224,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Me
         The file is not a model file of this project, is damaged, or was written by a later version.
     """
     info = read_info(path)
-    network = make_network(info.method, len(info.structures), info.settings)
+    network = make_network(info.method, len(info.structures), info.settings, info.added)
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
     try:

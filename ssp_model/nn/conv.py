@@ -11,31 +11,39 @@ from torch import Tensor, nn
 
 
 class SameConv3d(nn.Module):
-    """Plain convolution without bias, with the initial weights of torch.
+    """Plain convolution with the initial weights of torch.
 
     Parameters
     ----------
     in_channels, out_channels : int
     kernel : int
         Size of the kernel along each axis in voxels, odd.
+    bias : bool
+        Add a number to each output channel.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
+    bias: nn.Parameter | None
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, bias: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel, kernel))
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        bound = 1 / math.sqrt(in_channels * kernel**3)
+        self.register_parameter(
+            "bias", nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
+        )
 
     def forward(self, x_NCDHW: Tensor) -> Tensor:
         """Convolve (N, I, D, H, W) to (N, O, D, H, W)."""
-        return convolve(x_NCDHW, self.weight)
+        return convolve(x_NCDHW, self.weight, self.bias)
 
 
-def convolve(x_NCDHW: Tensor, kernel_OIDHW: Tensor) -> Tensor:
+def convolve(x_NCDHW: Tensor, kernel_OIDHW: Tensor, bias_O: Tensor | None = None) -> Tensor:
     """Convolve with kernels of odd sizes and keep the size: (N, I, D, H, W) to (N, O, D, H, W)."""
     depth, height, width = (size // 2 for size in kernel_OIDHW.shape[2:])
     in_bf16 = x_NCDHW.dtype is torch.bfloat16 or torch.is_autocast_enabled("cpu")
-    if x_NCDHW.device.type == "cpu" and in_bf16 and x_NCDHW.shape[2] < 5 and depth > 0:
+    if x_NCDHW.device.type == "cpu" and in_bf16 and x_NCDHW.shape[2] < 5 and depth > 0 and torch.is_grad_enabled():
         # if oneDNN 3.12 (torch 2.13, AVX-512 bf16) pads an input of fewer planes than the kernel, it gives wrong
         # weight gradients, sometimes NaN; they are right if the input is padded first
         x_NCDHW, depth = F.pad(x_NCDHW, (0, 0, 0, 0, depth, depth)), 0
-    return F.conv3d(x_NCDHW, kernel_OIDHW, padding=(depth, height, width))
+    return F.conv3d(x_NCDHW, kernel_OIDHW, bias_O, padding=(depth, height, width))

@@ -3,11 +3,14 @@
 Shapes: N batch, C channels, D H W voxels. D, H and W must be multiples of 16 (four halvings).
 """
 
-from collections.abc import Callable
-from typing import Any
+import copy
+from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from ssp_model.nn.conv import SameConv3d
 
 LEVELS = 4
 """Number of times that the resolution is halved."""
@@ -32,86 +35,120 @@ def upsample(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(conv, nn.BatchNorm3d(out_channels), nn.ReLU(inplace=True))
 
 
+class Block(nn.Module):
+    """Convolve, then batch norm and, unless `relu` is false, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, relu: bool = True) -> None:
+        super().__init__()
+        self.conv = SameConv3d(in_channels, out_channels, kernel)
+        self.norm: nn.Module = nn.BatchNorm3d(out_channels)
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C_in, D, H, W) to (N, C_out, D, H, W)."""
+        x = self.norm(self.conv(x))
+        return torch.relu_(x) if self.relu else x
+
+
+class Level(nn.Module):
+    """Apply the two blocks of a level."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
+        super().__init__()
+        self.block1 = Block(in_channels, out_channels, kernel)
+        self.block2 = Block(out_channels, out_channels, kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C_in, D, H, W) to (N, C_out, D, H, W)."""
+        return self.block2(self.block1(x))
+
+
+class Encoder(nn.Module):
+    """The way down, with the bottleneck."""
+
+    def __init__(self, width: int, kernel: int) -> None:
+        super().__init__()
+        widths = level_widths(width)
+        self.levels = nn.ModuleList(
+            Level(c_in, c_out, kernel) for c_in, c_out in zip([1, *widths[:-2]], widths[:-1], strict=True)
+        )
+        self.down = nn.ModuleList(downsample(channels) for channels in widths[:-1])
+        self.bottleneck = Level(widths[-2], widths[-1], kernel)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Map (N, 1, D, H, W) to the output of the bottleneck, (N, 16 width, D/16, H/16, W/16), and of each level."""
+        skips = []
+        for level, down in zip(self.levels, self.down, strict=True):
+            x = level(x)
+            skips.append(x)
+            x = down(x)
+        return self.bottleneck(x), skips
+
+
+class Decoder(nn.Module):
+    """The way up, without the last convolution. `extra` channels more enter each level."""
+
+    def __init__(self, width: int, kernel: int, extra: int = 0) -> None:
+        super().__init__()
+        # from the deepest level up
+        widths = level_widths(width)[-2::-1]
+        self.up = nn.ModuleList(upsample(2 * channels, channels) for channels in widths)
+        self.levels = nn.ModuleList(Level(2 * channels + extra, channels, kernel) for channels in widths)
+
+    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
+        """Map what an encoder returns to features, (N, width, D, H, W). The list of skips is emptied."""
+        for level, up in zip(self.levels, self.up, strict=True):
+            x = level(torch.cat([skips.pop(), up(x)], dim=1))
+        return x
+
+
 class UNet(nn.Module):
-    """3D U-Net of convolutions with bias and ReLU, for one structure: what `specialise` of a method returns.
+    """Plain 3D U-Net.
 
     Parameters
     ----------
     width : int
-        Channels of the first level, doubled at each level below.
+        Channels of the first level, doubled at each of the four levels below.
     kernel : int
         Size of the convolution kernels along each axis, in voxels.
+    outputs : int
+        Channels of the output.
     """
 
-    def __init__(self, width: int, kernel: int = 5) -> None:
+    def __init__(self, width: int, kernel: int = 5, outputs: int = 1) -> None:
         super().__init__()
-        widths = level_widths(width)
-        inputs = [1, *widths[:-1]]
-        self.encoder = nn.ModuleList(
-            conv_pair(c_in, c, kernel) for c_in, c in zip(inputs[:-1], widths[:-1], strict=True)
-        )
-        self.down = nn.ModuleList(nn.Conv3d(c, c, kernel_size=2, stride=2) for c in widths[:-1])
-        self.bottleneck = conv_pair(widths[-2], widths[-1], kernel)
-        # from the deepest level up
-        self.up = nn.ModuleList(nn.ConvTranspose3d(2 * c, c, kernel_size=2, stride=2) for c in reversed(widths[:-1]))
-        self.decoder = nn.ModuleList(conv_pair(2 * c, c, kernel) for c in reversed(widths[:-1]))
-        self.head = nn.Conv3d(width, 1, kernel_size=kernel, padding=kernel // 2, bias=False)
+        self.encoder = Encoder(width, kernel)
+        self.decoder = Decoder(width, kernel)
+        self.head = SameConv3d(width, outputs, kernel)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predict fluorescence from transmitted light, both standardised, (N, 1, D, H, W)."""
-        skips = []
-        for level, down in zip(self.encoder, self.down, strict=True):
-            x = level(x)
-            skips.append(x)
-            x = torch.relu_(down(x))
-        x = self.bottleneck(x)
-        for level, up in zip(self.decoder, self.up, strict=True):
-            x = level(torch.cat([skips.pop(), torch.relu_(up(x))], dim=1))
-        return self.head(x)
+        """Predict fluorescence from transmitted light, both standardised: (N, 1, D, H, W) to (N, outputs, D, H, W)."""
+        return self.head(self.decoder(*self.encoder(x)))
 
 
-def conv_pair(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
-    """Build the two convolutions of a level: (N, C_in, D, H, W) to (N, C_out, D, H, W)."""
-    return nn.Sequential(
-        nn.Conv3d(in_channels, out_channels, kernel, padding=kernel // 2),
-        nn.ReLU(inplace=True),
-        nn.Conv3d(out_channels, out_channels, kernel, padding=kernel // 2),
-        nn.ReLU(inplace=True),
-    )
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @torch.no_grad()
-def fold_network(network: Any, kernel_of: Callable[[Any], Tensor], head_kernel: Tensor) -> UNet:
-    """Return the plain U-Net that computes one task as the network does in evaluation.
-
-    Batch norm is folded into the kernels.
-
-    Parameters
-    ----------
-    network : Module
-        It has `encoder`, `down`, `bottleneck`, `up` and `decoder` as `UNet` has. Each level has two blocks, `block1`
-        and `block2`, with a convolution `conv` and a batch norm `norm`.
-    kernel_of : callable
-        Returns the kernel of a convolution for the task, (O, I, D, H, W).
-    head_kernel : Tensor
-        Kernel of the last convolution for the task, (1, I, D, H, W).
-    """
-    unet = UNet(network.width, head_kernel.shape[-1]).to(head_kernel.device)
-    levels: list[Any] = [*zip(unet.encoder, network.encoder, strict=True), (unet.bottleneck, network.bottleneck)]
-    for pair, level in [*levels, *zip(unet.decoder, network.decoder, strict=True)]:
-        # in a pair, each convolution comes before its ReLU
-        for conv, block in ((pair[0], level.block1), (pair[2], level.block2)):
-            fold(conv, kernel_of(block.conv), block.norm)
-    samplers: list[Any] = [*zip(unet.down, network.down, strict=True), *zip(unet.up, network.up, strict=True)]
-    for conv, (plain, norm, _) in samplers:
-        fold(conv, plain.weight, norm)
-    unet.head.weight.copy_(head_kernel)
-    return unet.eval()
+def folded(network: Network) -> Network:
+    """Return a copy of a network in evaluation mode, with each batch norm folded into the convolution before it."""
+    network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+    for module in list(network.modules()):
+        if isinstance(module, Block):
+            fold(module.conv, module.norm)
+            module.norm = nn.Identity()
+        elif isinstance(module, nn.Sequential):
+            for number, (conv, norm) in enumerate(pairwise(module), start=1):
+                if isinstance(conv, nn.Conv3d | nn.ConvTranspose3d) and isinstance(norm, nn.BatchNorm3d):
+                    fold(conv, norm)
+                    module[number] = nn.Identity()
+    return network
 
 
-def fold(conv: nn.Conv3d | nn.ConvTranspose3d, kernel: Tensor, norm: nn.BatchNorm3d) -> None:
-    """Set kernel and bias of `conv` to a kernel and the batch norm that follows it, computed in float64."""
-    assert conv.bias is not None
+def fold(conv: nn.Module, norm: nn.Module) -> None:
+    """Change kernel and bias of a convolution so that it does what the batch norm after it does; in float64."""
+    assert isinstance(conv, SameConv3d | nn.Conv3d | nn.ConvTranspose3d)
+    assert isinstance(norm, nn.BatchNorm3d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale_O = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
@@ -119,5 +156,7 @@ def fold(conv: nn.Conv3d | nn.ConvTranspose3d, kernel: Tensor, norm: nn.BatchNor
     by_output = (
         scale_O[:, None, None, None] if isinstance(conv, nn.ConvTranspose3d) else scale_O[:, None, None, None, None]
     )
-    conv.weight.copy_(kernel.double() * by_output)
-    conv.bias.copy_(norm.bias.double() - norm.running_mean.double() * scale_O)
+    mean_O = norm.running_mean.double() if conv.bias is None else norm.running_mean.double() - conv.bias.double()
+    bias = (norm.bias.double() - mean_O * scale_O).to(conv.weight.dtype)
+    conv.weight.copy_(conv.weight.double() * by_output)
+    conv.bias = nn.Parameter(bias, requires_grad=False)

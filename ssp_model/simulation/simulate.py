@@ -25,7 +25,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +79,16 @@ class SimulationConfig:
     structures: tuple[str, ...]
     images: int
     """Number of images of each structure."""
+    images_of: dict[str, int] = field(default_factory=dict)
+    """Structures with another number of images, and their numbers."""
     shape_zyx: tuple[int, int, int] = (32, 256, 256)
     voxel_size_um: tuple[float, float, float] = (0.29, 0.10833, 0.10833)
     """Size of a voxel, (Z, Y, X)."""
     seed: int = 0
+
+    def number_of_images(self, structure: str) -> int:
+        """Return the number of images of a structure."""
+        return self.images_of.get(structure, self.images)
 
 
 def channel_names(structure: str) -> tuple[str, ...]:
@@ -119,6 +125,14 @@ def check_structures(structures: tuple[str, ...]) -> None:
     for structure in structures:
         if structure not in PROTEINS:
             raise InputError(f"{structure!r} can't be simulated; choose structures from {', '.join(sorted(PROTEINS))}.")
+
+
+def check_images(config: SimulationConfig) -> None:
+    """Raise an `InputError` if `images_of` names another structure, or a structure has no image."""
+    if unknown := sorted(config.images_of.keys() - set(config.structures)):
+        raise InputError(f"images_of names {', '.join(unknown)}, which structures does not name; correct one of them.")
+    if few := [name for name in config.structures if config.number_of_images(name) < 1]:
+        raise InputError(f"The number of images of {', '.join(few)} is below 1; give each structure one or more.")
 
 
 def write_czi(path: Path, image: NDArray[np.uint16], structure: str, config: SimulationConfig) -> None:
@@ -170,9 +184,10 @@ def simulate_collection(directory: Path, config: SimulationConfig, workers: int 
     Raises
     ------
     InputError
-        A structure cannot be simulated.
+        A structure cannot be simulated, or has no images.
     """
     check_structures(config.structures)
+    check_images(config)
     record = directory / "collection.json"
     text = json.dumps({"simulated": True, **asdict(config)}, indent=2) + "\n"
     archives = [directory / f"{structure}.tar.gz" for structure in config.structures]
@@ -182,19 +197,21 @@ def simulate_collection(directory: Path, config: SimulationConfig, workers: int 
     directory.mkdir(parents=True, exist_ok=True)
     record.unlink(missing_ok=True)
     write_lists(directory / "lists", config)
-    total = len(config.structures) * config.images
+    total = sum(map(config.number_of_images, config.structures))
     with (
         tempfile.TemporaryDirectory(dir=directory, prefix=".simulating-") as scratch,
         progress("Simulate images", total, "images") as advance,
         mapper(max(1, min(workers, total))) as map_files,
     ):
-        tasks = [(Path(scratch), name, i, config) for name in config.structures for i in range(config.images)]
+        tasks = [
+            (Path(scratch), name, i, config) for name in config.structures for i in range(config.number_of_images(name))
+        ]
         files = map_files(simulate_file, tasks)
         for structure, archive_path in zip(config.structures, archives, strict=True):
             part = Path(scratch) / archive_path.name
             # the CZI files are compressed already
             with tarfile.open(part, "w:gz", compresslevel=1) as archive:
-                for _ in range(config.images):
+                for _ in range(config.number_of_images(structure)):
                     add_file(archive, structure, next(files))
                     advance(1)
             part.replace(archive_path)
@@ -227,7 +244,7 @@ def write_lists(folder: Path, config: SimulationConfig) -> None:
     candidates = []
     for structure in config.structures:
         names = channel_names(structure)
-        paths = [f"data/{structure}/{image_name(structure, i)}" for i in range(config.images)]
+        paths = [f"data/{structure}/{image_name(structure, i)}" for i in range(config.number_of_images(structure))]
         signal, target = names.index("Bright_100"), names.index("EGFP")
         write(structure, [(path, signal, target, PROTEINS[structure], "") for path in paths])
         if structure not in NOT_IN_DNA:

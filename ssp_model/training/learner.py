@@ -36,10 +36,10 @@ class Learner:
         if fabric.world_size > 1:
             synchronise_batch_norm(network, fabric.device)
         # without weight decay this is Adam to the bit
-        optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
+        learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(learning, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
         self.model, self.optimizer = fabric.setup(network, optimizer)
+        self.model.mark_forward_method("supervised")
         self.average = None
         if config.ema is not None:
             update = get_ema_multi_avg_fn(config.ema)
@@ -48,8 +48,12 @@ class Learner:
 
     def step(self, batch: Batch) -> Tensor:
         """Learn from a batch, and return the mean squared error of each crop, (N,)."""
-        prediction = self.model(batch.x.contiguous(memory_format=torch.channels_last_3d), batch.task)
-        loss_N = (prediction - batch.y).square().mean(dim=(1, 2, 3, 4))
+        x = batch.x.contiguous(memory_format=torch.channels_last_3d)
+        errors = [
+            (weight, (prediction - batch.y).square().mean(dim=(1, 2, 3, 4)))
+            for prediction, weight in self.model.supervised(x, batch.task)
+        ]
+        loss_N = sum(weight * error_N for weight, error_N in errors)
         self.optimizer.zero_grad()
         # gradients are averaged over processes; this makes them the gradient of the mean over the whole batch
         self.fabric.backward(loss_N.sum() / batch.total * self.fabric.world_size)
@@ -59,7 +63,7 @@ class Learner:
         self.schedule.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
-        return loss_N.detach()
+        return errors[0][1].detach()
 
     @property
     def learning_rate(self) -> float:

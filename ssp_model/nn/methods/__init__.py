@@ -6,7 +6,14 @@ and describe its settings in `config/schema.py`. Nothing else names a method. CO
 
 from importlib import import_module
 
-METHODS = {"repmode": "RepMode", "multi_head_last": "MultiHeadLast"}
+METHODS = {
+    "repmode": "RepMode",
+    "multi_net": "MultiNet",
+    "multi_head_decoder": "MultiHeadDecoder",
+    "multi_head_last": "MultiHeadLast",
+    "condnet": "CondNet",
+    "dodnet": "DoDNet",
+}
 """Class of each method, by the name of its file."""
 
 

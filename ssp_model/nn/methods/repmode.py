@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ssp_model.nn.method import Method
 from ssp_model.nn.mode_conv import EXPERTS, MoDEConv3d, TaskGroups
-from ssp_model.nn.unet import LEVELS, UNet, downsample, fold_network, level_widths, upsample
+from ssp_model.nn.unet import LEVELS, UNet, downsample, folded, level_widths, upsample
 
 
 class MoDEBlock(nn.Module):
@@ -88,8 +88,17 @@ class RepMode(Method):
     @torch.no_grad()
     def specialise(self, task: int) -> UNet:
         """Return the plain U-Net of one task, with kernels merged and batch norm folded in."""
-        tasks_T = torch.tensor([task], device=self.head.gate.weight.device)
-        return fold_network(self, lambda conv: conv.kernels(tasks_T)[0], self.head.kernels(tasks_T)[0])
+        device = self.head.gate.weight.device
+        tasks_T = torch.tensor([task], device=device)
+        with torch.device("meta"):  # all weights are replaced below
+            unet = UNet(self.width)
+        unet.encoder.down, unet.decoder.up = self.down, self.up
+        levels = [*unet.encoder.levels, unet.encoder.bottleneck, *unet.decoder.levels]
+        for plain, level in zip(levels, [*self.encoder, self.bottleneck, *self.decoder], strict=True):
+            for block, merged in ((plain.block1, level.block1), (plain.block2, level.block2)):
+                block.conv.weight, block.norm = nn.Parameter(merged.conv.kernels(tasks_T)[0]), merged.norm
+        unet.head.weight = nn.Parameter(self.head.kernels(tasks_T)[0])
+        return folded(unet)
 
     @torch.no_grad()
     def inspect(self) -> Mapping[str, Any]:

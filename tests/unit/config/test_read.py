@@ -70,7 +70,7 @@ def changed(values: dict, key: str, value: object) -> dict:
 
 
 TOO_LONG = "should have at most 100 characters"
-METHODS = "should be one of 'repmode', 'multi_head_last'"
+METHODS = "should be one of 'repmode', 'multi_net', 'multi_head_decoder', 'multi_head_last', 'condnet', 'dodnet'"
 CHARACTERS = "should have only the characters A-Z, a-z, 0-9, _ and -, and begin with a letter or a digit"
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from ssp_model.errors import InputError
 from ssp_model.models.model_file import FIRST_FORMAT, FORMAT, ModelInfo, load_model, make_network, read_info, save_model
+from ssp_model.nn.methods import METHODS
 
 INFO = ModelInfo(
     structures=("tom20", "zo1"),
@@ -101,7 +102,7 @@ WRONG_ENTRIES = [
     ({"structures": []}, "its entry 'structures' is []"),
     ({"structures": "tom20"}, "its entry 'structures' is 'tom20'"),
     ({"structures": ["tom20", 1]}, "its entry 'structures' is ['tom20', 1]"),
-    ({"method": "tomorrow"}, "its method is 'tomorrow', known here are repmode, multi_head_last"),
+    ({"method": "tomorrow"}, "its method is 'tomorrow', known here are " + ", ".join(METHODS)),
     ({"method": ["repmode"]}, "its entry 'method' is ['repmode']"),
     ({"patch": None}, "its entry 'patch' is None"),
     ({"patch": [16, 16]}, "its entry 'patch' is [16, 16]"),

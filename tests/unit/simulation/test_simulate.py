@@ -145,3 +145,22 @@ def test_every_structure_has_a_place(structure: str) -> None:
         assert 0 < dna[nucleoli].mean() < dna[in_nuclei].mean()
     elif structure != "lamin_b1":
         assert share_in_nuclei < 0.15
+
+
+def test_structures_may_differ_in_their_number_of_images(tmp_path: Path) -> None:
+    config = SimulationConfig(structures=("tom20", "zo1"), images=1, images_of={"zo1": 2}, shape_zyx=SMALL.shape_zyx)
+    simulate_collection(tmp_path, config)
+    assert [len(extract(tmp_path, name, tmp_path / "files")) for name in config.structures] == [1, 2]
+    assert [len(read_list(tmp_path / f"lists/{name}.csv")) for name in (*config.structures, "dna")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("images_of", "sentence"),
+    [
+        ({"zo1": 1}, "images_of names zo1, which structures does not name"),
+        ({"tom20": 0}, "The number of images of tom20 is below 1"),
+    ],
+)
+def test_wrong_numbers_of_images_are_told(tmp_path: Path, images_of: dict[str, int], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        simulate_collection(tmp_path, SimulationConfig(structures=("tom20",), images=1, images_of=images_of))
