@@ -253,6 +253,22 @@ class CondNetConfig(PlainConfig):
     method: Literal["condnet"] = Field(description="CondNet, a plain U-Net whose decoder reads the structure as maps.")
 
 
+class TSNsConfig(PlainConfig):
+    """The method TSNs."""
+
+    method: Literal["tsns"] = Field(
+        description="TSNs, a plain U-Net; the structure sets scale and shift in decoder and skips."
+    )
+
+
+class PIPOFANConfig(PlainConfig):
+    """The method PIPO-FAN."""
+
+    method: Literal["pipo_fan"] = Field(
+        description="PIPO-FAN, a plain U-Net that reads the image and predicts all structures at five scales."
+    )
+
+
 class DoDNetConfig(PlainConfig):
     """The method DoDNet."""
 
@@ -261,8 +277,24 @@ class DoDNetConfig(PlainConfig):
     )
 
 
+class TGNetConfig(PlainConfig):
+    """The method TGNet-style."""
+
+    method: Literal["tgnet"] = Field(
+        description="TGNet-style, a plain U-Net; structure and image gate the channels of each level and the skips."
+    )
+
+
 ModelConfig = (
-    RepModeConfig | MultiNetConfig | MultiHeadDecoderConfig | MultiHeadLastConfig | CondNetConfig | DoDNetConfig
+    RepModeConfig
+    | MultiNetConfig
+    | MultiHeadDecoderConfig
+    | MultiHeadLastConfig
+    | CondNetConfig
+    | TSNsConfig
+    | PIPOFANConfig
+    | DoDNetConfig
+    | TGNetConfig
 )
 """The method's name and its own settings."""
 

@@ -12,7 +12,10 @@ METHODS = {
     "multi_head_decoder": "MultiHeadDecoder",
     "multi_head_last": "MultiHeadLast",
     "condnet": "CondNet",
+    "tsns": "TSNs",
+    "pipo_fan": "PIPOFAN",
     "dodnet": "DoDNet",
+    "tgnet": "TGNet",
 }
 """Class of each method, by the name of its file."""
 

@@ -70,7 +70,10 @@ def changed(values: dict, key: str, value: object) -> dict:
 
 
 TOO_LONG = "should have at most 100 characters"
-METHODS = "should be one of 'repmode', 'multi_net', 'multi_head_decoder', 'multi_head_last', 'condnet', 'dodnet'"
+METHODS = (
+    "should be one of 'repmode', 'multi_net', 'multi_head_decoder', 'multi_head_last', 'condnet', 'tsns', 'pipo_fan', "
+    "'dodnet', 'tgnet'"
+)
 CHARACTERS = "should have only the characters A-Z, a-z, 0-9, _ and -, and begin with a letter or a digit"
 
 

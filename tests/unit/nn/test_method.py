@@ -1,5 +1,6 @@
 """What every method promises: mixed batches, its plain network for one task, gradients, what can be drawn."""
 
+import sys
 from itertools import product
 from typing import get_args
 
@@ -9,10 +10,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ssp_model.config.schema import ModelConfig, method_of
-from ssp_model.models.model_file import make_network
+from ssp_model.config.schema import ModelConfig, method_of, parse_model
+from ssp_model.models.model_file import ModelInfo, load_model, make_network, save_model
 from ssp_model.nn.method import Method
 from ssp_model.nn.methods import METHODS
+from ssp_model.simulation.simulate import SimulationConfig, channel_names, simulate_image
 
 SETTINGS = [("repmode", {}), *product(sorted(METHODS.keys() - {"repmode"}), [{"kernel": 5}, {"kernel": 3}])]
 every_method = pytest.mark.parametrize(("method", "own"), SETTINGS)
@@ -47,7 +49,9 @@ def test_specialised_network_is_the_network(method, own, num_tasks, width, seed,
     wanted = network(x, torch.full((2,), task))
     # a network that is all but dead says nothing: what little comes out is what large terms leave of each other
     assume(wanted.norm() > 0.1)
-    assert (network.specialise(task)(x) - wanted).norm() <= 1e-5 * wanted.norm()
+    # the weights that DoDNet generates carry the rounding of all that is before them
+    tolerance = 1e-4 if method == "dodnet" else 1e-5
+    assert (network.specialise(task)(x) - wanted).norm() <= tolerance * wanted.norm()
 
 
 @every_method
@@ -61,17 +65,134 @@ def test_a_sample_depends_on_no_other_samples_task(method, own, seed, tasks):
     assume(together.norm() > 0.1)
     for number, task in enumerate(tasks):
         alone = network(x[number : number + 1], torch.tensor([task]))
-        assert (together[number] - alone[0]).norm() <= 1e-5 * together.norm()
+        tolerance = 1e-4 if method == "dodnet" else 1e-5
+        assert (together[number] - alone[0]).norm() <= tolerance * together.norm()
+
+
+# parameters of one task alone, here of task 1
+OWN_OF_A_TASK = {"multi_net": "networks.1.", "multi_head_decoder": "decoders.1."}
 
 
 @every_method
-def test_every_parameter_learns_from_all_tasks(method, own):
+def test_parameters_learn_that_should(method, own):
     torch.manual_seed(0)
-    network = make_network(method, 3, {"width": 2, **own})
-    network(torch.randn(3, 1, 16, 32, 32), torch.tensor([0, 1, 2])).square().mean().backward()
-    assert [
-        name for name, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.any()
-    ] == []
+    network = make_network(method, 3, {"width": 8, **own})
+    x = torch.randn(4, 1, 16, 16, 32)
+
+    def idle(*tasks: int) -> set[str]:
+        network.zero_grad()
+        outputs = network.supervised(x, torch.tensor(tasks))
+        sum(weight * prediction.square().mean() for prediction, weight in outputs).backward()
+        return {name for name, parameter in network.named_parameters() if not parameter.grad.any()}
+
+    assert idle(0, 1, 2, 1) == set()
+    prefix = OWN_OF_A_TASK.get(method)
+    of_task_1 = {name for name, _ in network.named_parameters() if prefix and name.startswith(prefix)}
+    assert idle(0, 2, 2, 0) == of_task_1
+
+
+@every_method
+@torch.no_grad()
+def test_what_is_supervised_first_is_the_prediction(method, own):
+    network = random_network(method, 3, 0, width=2, **own)
+    x, task = torch.randn(3, 1, 16, 32, 16), torch.tensor([2, 0, 1])
+    first, weight = network.supervised(x, task)[0]
+    assert weight == 1
+    assert torch.equal(first, network(x, task))
+
+
+@every_method
+def test_mixed_precision_follows_float32(method, own):
+    torch.manual_seed(0)
+    network = make_network(method, 3, {"width": 4, **own})
+    x, task = torch.randn(3, 1, 16, 32, 32), torch.tensor([2, 0, 1])
+    wanted = network(x, task)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network(x, task)
+        found.float().square().mean().backward()
+    assert (found - wanted).norm() < 0.2 * wanted.norm()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters() if parameter.grad is not None)
+
+
+# the facts on the compared methods, for 12 tasks and width 32: with kernels of 5^3, and with 3^3
+SIZES = {
+    "multi_net": (1_201_833_216, 279_322_368),
+    "multi_head_decoder": (474_587_488, 116_189_728),
+    "multi_head_last": (100_196_768, 23_286_368),
+    "condnet": (100_872_768, 23_432_384),
+    "tsns": (101_905_568, 25_029_664),
+    "pipo_fan": (135_685_663, 41_753_055),
+    "dodnet": (100_229_357, 23_356_589),
+    "tgnet": (100_818_676, 23_942_772),
+}
+
+
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"repmode"}))
+def test_published_size(method):
+    for kernel, parameters in zip((5, 3), SIZES[method], strict=True):
+        with torch.device("meta"):
+            network = make_network(method, 12, {"kernel": kernel})
+        assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+        assert f"{parameters:,}" in " ".join(sys.modules[type(network).__module__].__doc__.split())
+
+
+@pytest.fixture(scope="module")
+def simulated() -> tuple[torch.Tensor, torch.Tensor]:
+    """Signal and target of three structures, standardised, (3, 1, 16, 64, 64) each."""
+    names = ("fibrillarin", "lamin_b1", "membrane_caax_63x")
+    config = SimulationConfig(structures=names, images=1, shape_zyx=(16, 64, 64), voxel_size_um=(0.29, 0.29, 0.29))
+    images = {name: torch.from_numpy(simulate_image(name, 0, config).astype("float32")) for name in names}
+    channels = {name: channel_names(name) for name in names}
+    pairs = [
+        torch.stack([image[channels[name].index(channel)] for channel in ("Bright_100", "EGFP")])
+        for name, image in images.items()
+    ]
+    volumes = torch.stack(pairs)
+    volumes = (volumes - volumes.mean((2, 3, 4), keepdim=True)) / volumes.std((2, 3, 4), keepdim=True)
+    return volumes[:, :1], volumes[:, 1:]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_hundred_steps_reduce_the_loss(method, simulated):
+    torch.manual_seed(0)
+    network = make_network(method, 3, {"width": 2})
+    adam = torch.optim.Adam(network.parameters(), lr=1e-2)
+    places = torch.randint(2, (100, 2, 3)) * 32
+    losses = []
+    for rows, columns in places.tolist():
+        x, y = (
+            torch.stack([v[:, :, r : r + 16, c : c + 32] for v, r, c in zip(volume, rows, columns, strict=True)])
+            for volume in simulated
+        )
+        outputs = network.supervised(x, torch.arange(3))
+        errors = [(weight, (prediction - y).square().mean()) for prediction, weight in outputs]
+        adam.zero_grad()
+        sum(weight * error for weight, error in errors).backward()
+        adam.step()
+        losses.append(errors[0][1].item())
+    assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
+
+
+@every_method
+@torch.no_grad()
+def test_a_model_file_keeps_the_network(method, own, tmp_path):
+    network = random_network(method, 2, 0, width=1, **own)
+    settings = parse_model({"method": method, "width": 1, **own}).model_dump()
+    info = ModelInfo(
+        structures=("tom20", "zo1"),
+        method=settings.pop("method"),
+        settings=settings,
+        patch=(16, 32, 32),
+        voxel_size_um=None,
+        preprocess={},
+        config={},
+        training={},
+    )
+    save_model(network, info, tmp_path / "model.safetensors")
+    loaded, known = load_model(tmp_path / "model.safetensors")
+    assert known == info
+    x, task = torch.randn(2, 1, 16, 16, 32), torch.tensor([1, 0])
+    assert torch.equal(loaded(x, task), network(x, task))
 
 
 def test_what_a_report_may_draw():
