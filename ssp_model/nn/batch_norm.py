@@ -55,10 +55,8 @@ class AllReduceBatchNorm3d(nn.BatchNorm3d):
 
 
 def synchronise_batch_norm(network: nn.Module, device: torch.device) -> None:
-    """Make each batch norm of a network see the samples of all processes. One that is frozen sees no samples at all."""
+    """Make each batch norm of a network see the samples of all processes."""
     for name, child in network.named_children():
-        if isinstance(child, nn.BatchNorm3d) and not child.weight.requires_grad:
-            continue
         if not isinstance(child, nn.BatchNorm3d):
             synchronise_batch_norm(child, device)
         elif device.type == "cuda":

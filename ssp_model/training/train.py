@@ -107,7 +107,9 @@ class Recipe:
 
     def sections(self) -> dict[str, Any]:
         """Return the sections as plain values."""
-        return {name: getattr(self, name).model_dump() for name in ("model", "train", "predict")}
+        # which model is extended is told by its content
+        train = self.train.model_dump(include=set(TrainConfig.model_fields))
+        return {"model": self.model.model_dump(), "train": train, "predict": self.predict.model_dump()}
 
     def identity(self, train_set: Dataset, val_set: Dataset) -> dict[str, Any]:
         """Return what must be the same in a checkpoint to resume from it."""
