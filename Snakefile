@@ -21,6 +21,7 @@ include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/prediction.smk"
 include: "rules/report.smk"
+include: "rules/benchmark.smk"
 include: "rules/targets.smk"
 
 

@@ -1,5 +1,6 @@
 """The checked configuration, names used in several rules, and what is said at the end."""
 
+import math
 import re
 import sys
 import time
@@ -16,7 +17,9 @@ sys.path.insert(0, str(PROJECT))
 
 from ssp_model.collection.samples import read_samples
 from ssp_model.collection.tabulate import checksum, first_structures, samples_of_images, structures_of
+from ssp_model.config.matrix import check_matrix, matrix, own_experiment
 from ssp_model.config.read import parse_config, read_yaml
+from ssp_model.config.schema import TrainConfig
 from ssp_model.errors import InputError
 from ssp_model.evaluation.given import check_given_files
 from ssp_model.nn.methods import METHODS
@@ -47,7 +50,7 @@ configfile: workflow.source_path("../config.yaml")
 try:
     CONFIG = parse_config(config)
     if workflow.is_main_process:
-        check_given_files(CONFIG.evaluate)
+        check_given_files(CONFIG)
     # a lab's own table of samples, in place of archives and image lists
     OWN = read_samples(CONFIG.collection.samples) if CONFIG.collection.samples else None
     STRUCTURES = structures_of(OWN, CONFIG.structures) if OWN is not None else sorted(CONFIG.structures)
@@ -56,15 +59,17 @@ except InputError as error:
 
 CONFIG = CONFIG.model_copy(update={"structures": tuple(STRUCTURES)})
 DNA = CONFIG.dna.name if CONFIG.dna else None
-# the method's own file; an evaluated model from elsewhere may be of any method
-METHOD = f"nn.methods.{CONFIG.model.method}"
-METHODS_EVALUATED = [f"nn.methods.{name}" for name in METHODS] if CONFIG.evaluate.model else [METHOD]
+OWN_EXPERIMENT = own_experiment(CONFIG)
+# those of the benchmark train models of their own
+CELLS = {} if CONFIG.evaluate.model else {experiment.name: experiment for experiment in matrix(CONFIG)}
+EXPERIMENTS = {OWN_EXPERIMENT.name: OWN_EXPERIMENT, **CELLS}
 # the volumes of an image are in the file of its archive's structure, or of its first structure in the own table
 SOURCE_OF = {} if OWN is None else first_structures(OWN, STRUCTURES)
 SOURCES = STRUCTURES if OWN is None else sorted(set(SOURCE_OF.values()))
 SPLITS = ["train", "val", "test"]
 STARTED = time.time()
 MODEL = "results/models/{experiment}/seed-{seed}"
+PART = f"{MODEL}/structures/{{structure}}"
 EVALUATION = "results/evaluation/{experiment}/seed-{seed}"
 PREDICTIONS = "results/predictions/{experiment}/seed-{seed}"
 IMAGES = f"{PREDICTIONS}/images"
@@ -90,11 +95,18 @@ TEST_SET = given(CONFIG.evaluate.test_set) if CONFIG.evaluate.test_set else "res
 
 # one archive of raw images at a time, from download to conversion, and one job a GPU; a profile may allow more.
 # Limits set in a profile alone would be lost with --resources on the command line. What a scheduler has given a job
-# is not limited again there.
+# is not limited again there. Without a GPU, only the cores limit how many jobs run.
+GPU_DRIVERS = ["/dev/nvidiactl", "/dev/kfd", "/dev/dxg"]
+HAS_GPU = any(Path(driver).exists() for driver in GPU_DRIVERS)
 if workflow.is_main_process:
-    for name, limit in {"raw_archives": 1, "gpu": 1}.items():
+    for name, limit in {"raw_archives": 1, "gpu": 1 if HAS_GPU else sys.maxsize}.items():
         if name not in workflow.global_resources:
             workflow.register_resource(name, limit)
+
+
+def any_of(names):
+    """A pattern that matches any of some names; nothing if there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 wildcard_constraints:
@@ -102,9 +114,54 @@ wildcard_constraints:
     structure=r"[\w-]+",
     split="|".join(SPLITS),
     batch=r"\d{5}",
-    # the runs of this configuration only: others that are there are read, never made
-    experiment=re.escape(CONFIG.experiment),
+    # the runs of this configuration only, with those of its benchmark: others that are there are read, never made
+    experiment=any_of(EXPERIMENTS),
     seed="|".join(map(str, CONFIG.seeds)),
+
+
+def methods_of(experiment):
+    """The files of an experiment's method; a model from elsewhere may be of any method."""
+    is_own, elsewhere = experiment == CONFIG.experiment, CONFIG.evaluate.model or CONFIG.train.extend
+    names = METHODS if is_own and elsewhere else [EXPERIMENTS[experiment].model.method]
+    return [f"nn.methods.{name}" for name in names]
+
+
+@cache
+def digest_with_method(experiment, *modules):
+    """A digest of modules, and of the method of an experiment."""
+    return source_digest(*modules, *methods_of(experiment))
+
+
+def code_with_method(*modules):
+    """The same for the experiment of a job."""
+    return lambda wildcards: digest_with_method(wildcards.experiment, *modules)
+
+
+def base_model(wildcards):
+    """The model that an experiment extends, if it extends one."""
+    extends = EXPERIMENTS[wildcards.experiment].extends
+    if extends:
+        return f"{MODEL}/model.safetensors".format(experiment=extends, seed=wildcards.seed)
+    is_own = wildcards.experiment == CONFIG.experiment
+    return given(CONFIG.train.extend) if is_own and CONFIG.train.extend else []
+
+
+def scored_structures(experiment):
+    """The structures that an experiment is scored on."""
+    scored = EXPERIMENTS[experiment].scored
+    if scored == ():
+        raise WorkflowError(f"{experiment} is there to be extended, and not scored; ask for the one that extends it.")
+    return CONFIG.tasks if scored is None else scored
+
+
+# a network of width 8 with the smallest usual crops has about twice as many
+SMALL = 2**17
+
+
+def threads_of_network(wildcards):
+    """Cores of a job with a network: one for a tiny network, which more make no faster."""
+    voxels = math.prod(CONFIG.train.patch)
+    return 8 if voxels * EXPERIMENTS[wildcards.experiment].model.width > SMALL else 1
 
 
 def of_each_run(pattern):
@@ -113,14 +170,21 @@ def of_each_run(pattern):
 
 
 def runs_there(pattern):
-    """The same path of all runs that are there, from this configuration and others."""
+    """The same path of all runs that are there, from this configuration and others.
+
+    Not those of its benchmark: they would be made again where they are out of date.
+    """
     place = str(Path(pattern).parents[2])
     folder, files = workflow.inputfile(place), None
     if folder.is_storage:
         stored = folder.storage_object
         # glob_wildcards itself does not list S3
         files = [place + item.key.removeprefix(stored.key) for item in stored.get_subkeys()] if stored.exists() else []
-    return expand(pattern, zip, **glob_wildcards(pattern, files)._asdict())
+    # a name is that of one folder: networks that are trained alone have folders in those of their run
+    one_folder = pattern.replace("{experiment}", "{experiment,[^/]+}").replace("{seed}", "{seed,[^/]+}")
+    found = glob_wildcards(one_folder, files)
+    runs = [run for run in zip(found.experiment, found.seed) if run[0] not in CELLS]
+    return [pattern.format(experiment=experiment, seed=seed) for experiment, seed in runs]
 
 
 def finished_runs(wildcards):
@@ -191,6 +255,11 @@ def address_of(kind, structure):
 def sha256_of(kind, structure):
     """Its checksum, where the configuration has one."""
     return CONFIG.collection.sha256.get(address_of(kind, structure))
+
+
+def images_from(wildcards):
+    """Where the scored images come from."""
+    return CONFIG.evaluate.test_set or CONFIG.collection.samples or CONFIG.collection.archives
 
 
 def stored_list(wildcards):

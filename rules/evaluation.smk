@@ -14,7 +14,7 @@ rule evaluate_structure:
         "results/benchmarks/evaluate_structure/{experiment}/seed-{seed}/{structure}.tsv"
     conda:
         "../envs/ssp.yaml"
-    threads: 8
+    threads: threads_of_network
     resources:
         gpu=1,
         mem_mb=growing(8000),
@@ -23,7 +23,7 @@ rule evaluate_structure:
         precision=CONFIG.train.precision,
         predict=window_values(),
         save_images=CONFIG.evaluate.save_images,
-        code=source_digest("evaluation.evaluate", *METHODS_EVALUATED),
+        code=code_with_method("evaluation.evaluate"),
     message:
         "Score {wildcards.experiment}, seed {wildcards.seed}, on the test images of {wildcards.structure}"
     script:
@@ -32,7 +32,11 @@ rule evaluate_structure:
 
 rule summarise_scores:
     input:
-        expand(f"{EVALUATION}/structures/{{structure}}.csv", structure=CONFIG.tasks, allow_missing=True),
+        lambda wildcards: expand(
+            f"{EVALUATION}/structures/{{structure}}.csv",
+            structure=scored_structures(wildcards.experiment),
+            **wildcards,
+        ),
     output:
         per_image=f"{EVALUATION}/per_image.csv",
         per_structure=f"{EVALUATION}/per_structure.csv",
@@ -67,7 +71,7 @@ rule predict_composite:
         "results/benchmarks/predict_composite/{experiment}/seed-{seed}.tsv"
     conda:
         "../envs/ssp.yaml"
-    threads: 8
+    threads: threads_of_network
     resources:
         gpu=1,
         mem_mb=growing(8000),
@@ -75,7 +79,7 @@ rule predict_composite:
     params:
         precision=CONFIG.train.precision,
         predict=window_values(),
-        code=source_digest("evaluation.evaluate", *METHODS_EVALUATED),
+        code=code_with_method("evaluation.evaluate"),
     message:
         "Predict all structures in one test image by {wildcards.experiment}, seed {wildcards.seed}"
     script:

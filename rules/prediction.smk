@@ -13,7 +13,7 @@ rule predict_images:
         "results/benchmarks/predict_images/{experiment}/seed-{seed}/{batch}.tsv"
     conda:
         "../envs/ssp.yaml"
-    threads: 8
+    threads: threads_of_network
     resources:
         gpu=1,
         mem_mb=growing(8000),
@@ -23,7 +23,7 @@ rule predict_images:
         precision=CONFIG.train.precision,
         predict=window_values(),
         output=output_values(),
-        code=source_digest("prediction.batch", *METHODS_EVALUATED),
+        code=code_with_method("prediction.batch"),
     message:
         "Predict images by {wildcards.experiment}, seed {wildcards.seed}: job {wildcards.batch}"
     script:

@@ -94,7 +94,7 @@ rule training_page:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=source_digest("report.training", METHOD),
+        code=code_with_method("report.training"),
     message:
         "Show the training of {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -125,7 +125,7 @@ rule scores_page:
         runtime=growing(10),
     params:
         # a function, as its {structure} is no wildcard
-        images=lambda wildcards: CONFIG.evaluate.test_set or CONFIG.collection.samples or CONFIG.collection.archives,
+        images=images_from,
         code=source_digest("report.scores"),
     message:
         "Show the scores of {wildcards.experiment}, seed {wildcards.seed}"

@@ -21,6 +21,7 @@ localrules:
     predict,
     report,
     compare,
+    benchmark,
 
 
 rule report:

@@ -102,9 +102,12 @@ def train(
     seed: int = 0,
     tracking: TrackingConfig = UNTRACKED,
     placement: Placement = Placement(),  # noqa: B008 immutable
+    structures: tuple[str, ...] | None = None,
+    extends: Path | None = None,
 ) -> None:
     """Train in this process."""
-    recipe = Recipe(model=model, train=config, predict=WINDOWS, experiment="test", seed=seed)
+    parts = {"structures": structures, "extends": extends}
+    recipe = Recipe(model=model, train=config, predict=WINDOWS, experiment="test", seed=seed, **parts)
     train_model(files, recipe, tracking=tracking, placement=placement)
 
 

@@ -5,12 +5,15 @@ These models are the only description of the keys. `python -m ssp_model.config.d
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError
+
+from ssp_model.config.ablations import ABLATIONS
 
 PATCH_STEP = 16
 """Sizes are multiples of this, because the network halves each axis four times."""
@@ -299,6 +302,23 @@ ModelConfig = (
 """The method's name and its own settings."""
 
 
+def _one_of(names: Sequence[str]) -> AfterValidator:
+    """Return a check that a text is one of some names."""
+    listed = ", ".join(map(repr, names))
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise PydanticCustomError("name", "should be one of {names}", {"names": listed})
+        return name
+
+    return AfterValidator(check)
+
+
+METHOD_NAMES = [method_of(kind) for kind in get_args(ModelConfig)]
+MethodName = Annotated[str, _one_of(METHOD_NAMES), Field(json_schema_extra={"enum": METHOD_NAMES})]
+AblationName = Annotated[str, _one_of([*ABLATIONS]), Field(json_schema_extra={"enum": [*ABLATIONS]})]
+
+
 def parse_model(values: dict[str, Any]) -> ModelConfig:
     """Return the settings of a method from plain values, such as `model_dump` returns."""
     adapter: TypeAdapter[ModelConfig] = TypeAdapter(Annotated[ModelConfig, Field(discriminator="method")])
@@ -339,6 +359,15 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
         description="Number format of the network: `auto` is bf16 where the hardware has units for it, fp16 on "
         "older GPUs, float32 otherwise."
+    )
+
+
+class TrainOrExtendConfig(TrainConfig):
+    """The training, and the model that it extends."""
+
+    extend: Address | None = Field(
+        description="Model file (a path or `s3://`) to extend by the one structure that it does not know; null to "
+        "train a new model. The method and its settings are then those of the file."
     )
 
 
@@ -408,6 +437,33 @@ class EvaluateConfig(Section):
     )
 
 
+class BenchmarkConfig(Section):
+    """What `snakemake benchmark` compares, all with the same data, training and seeds, and with `model.width`."""
+
+    methods: tuple[MethodName, ...] | None = Field(
+        examples=[["repmode", "multi_net"]], description="Methods to compare; null for all."
+    )
+    ablations: tuple[AblationName, ...] | None = Field(
+        examples=[["without_1", "sigmoid_gate"]],
+        description="Changes of RepMode, which show what its parts do; null for all, `[]` for none.",
+    )
+    increments: tuple[Name, ...] = Field(
+        examples=[["fibrillarin"]],
+        description="Structures that a model of all others learns afterwards, without forgetting; `[]` for none.",
+    )
+    kernel: Annotated[Literal[5, 3], BeforeValidator(_read_digits)] = Field(
+        description="Voxels of a convolution kernel along each axis, 5 or 3, in all methods but RepMode."
+    )
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        for key in ("methods", "ablations", "increments"):
+            names = getattr(self, key) or ()
+            if len(set(names)) < len(names):
+                raise ValueError(f"{key} must all differ")
+        return self
+
+
 class Config(Section):
     """Everything that a run depends on."""
 
@@ -427,10 +483,11 @@ class Config(Section):
     split: SplitConfig
     preprocess: PreprocessConfig
     model: ModelConfig = Field(discriminator="method")
-    train: TrainConfig
+    train: TrainOrExtendConfig
     tracking: TrackingConfig
     predict: PredictImagesConfig
     evaluate: EvaluateConfig
+    benchmark: BenchmarkConfig
 
     @property
     def tasks(self) -> list[str]:

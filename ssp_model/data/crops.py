@@ -87,15 +87,29 @@ class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int, int]]):
     patch : sequence of int
         Size of the crops, Z, Y, X.
     seed : int
+    structures : sequence of str, optional
+        Read only the samples of these structures.
+    tasks : sequence of str, optional
+        Structures in the order of their tasks; without, those of the dataset.
     in_memory : bool
         Keep images in memory once they are read.
     """
 
-    def __init__(self, path: str | Path, patch: Sequence[int], seed: int, *, in_memory: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        patch: Sequence[int],
+        seed: int,
+        *,
+        structures: Sequence[str] | None = None,
+        tasks: Sequence[str] | None = None,
+        in_memory: bool = False,
+    ) -> None:
         self.path, self.patch, self.seed, self.in_memory = Path(path), tuple(patch), seed, in_memory
+        self.structures, self.tasks = structures, tasks
         self._dataset: Dataset | None = None
-        self._images: list[tuple[StoredImage, StoredImage]] = []
-        self._tasks: list[int] = []
+        self._images: dict[int, tuple[StoredImage, StoredImage]] = {}
+        self._tasks: dict[int, int] = {}
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int, int]:
         """Signal and target, each (1, Z, Y, X), float32, the task's number and the sample's."""
@@ -114,17 +128,19 @@ class RandomCrops(TorchDataset[tuple[Tensor, Tensor, int, int]]):
 
     def _open(self) -> None:
         # all at once: what HDF5 keeps of each image would else lie scattered between crops, and the heap would grow
-        dataset = self._dataset = Dataset(self.path)
-        self._tasks = dataset.index.task_number.tolist()
+        dataset = self._dataset = Dataset(self.path, self.structures)
+        if self.tasks is not None:
+            dataset.number_tasks(self.tasks)
+        self._tasks = dataset.index.task_number.to_dict()
         # an image may serve several samples
         signals = {
             number: StoredImage(dataset.signal(sample), in_memory=self.in_memory)
             for sample, number in dataset.index.signal.drop_duplicates().items()
         }
-        self._images = [
-            (signals[number], StoredImage(dataset.target(sample), in_memory=self.in_memory))
-            for sample, number in enumerate(dataset.index.signal)
-        ]
+        self._images = {
+            sample: (signals[number], StoredImage(dataset.target(sample), in_memory=self.in_memory))
+            for sample, number in dataset.index.signal.items()
+        }
 
     def _read(self, image: StoredImage, crop: Crop, flips: tuple[int, ...]) -> Tensor:
         if any(have < want for have, want in zip(image.shape, self.patch, strict=True)):
@@ -138,7 +154,9 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
     Parameters
     ----------
-    samples, seed, batch_size : int
+    samples : int or sequence of int
+        Number of samples, or their numbers.
+    seed, batch_size : int
     rank, processes : int
         Of several processes, each takes its slice of every batch.
 
@@ -148,13 +166,15 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         Which epoch, and from which of its batches on; set them before iterating.
     """
 
-    def __init__(self, samples: int, seed: int, batch_size: int, rank: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self, samples: int | Sequence[int], seed: int, batch_size: int, rank: int = 0, processes: int = 1
+    ) -> None:
         self.samples, self.seed, self.batch_size = samples, seed, batch_size
         self.rank, self.processes = rank, processes
         self.epoch, self.first_batch = 1, 0
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.samples)
-        for start in range(self.first_batch * self.batch_size, self.samples, self.batch_size):
+        for start in range(self.first_batch * self.batch_size, len(order), self.batch_size):
             mine = np.array_split(order[start : start + self.batch_size], self.processes)[self.rank]
             yield [(self.epoch, int(sample)) for sample in mine]

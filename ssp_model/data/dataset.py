@@ -23,9 +23,10 @@ import numpy as np
 import pandas as pd
 
 import ssp_model
+from ssp_model.config.schema import ZYX
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
-from ssp_model.images.description import Voxels
+from ssp_model.images.description import SAME_VOXEL_SIZE, Voxels
 
 logger = logging.getLogger(__name__)
 
@@ -158,17 +159,23 @@ def _index_columns(role: str, volume: Volume) -> dict[str, object]:
 class Dataset:
     """A split's dataset, open for reading.
 
+    Parameters
+    ----------
+    path : path
+    structures : sequence of str, optional
+        Leave out the samples of all other structures. The numbers of those that stay are still those of the file.
+
     Attributes
     ----------
     index : DataFrame
-        One row a sample, with the columns of `/index`.
+        One row a sample, with the columns of `/index`. The label of a row is the number of the sample.
     tasks : list of str
         All tasks, alphabetically; unless numbered otherwise, a sample's task as a number is its place here.
     voxel_size_um : tuple of float, or None
         Z, Y, X; None where the source images had no pixel sizes.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, structures: Sequence[str] | None = None) -> None:
         try:
             self._file = h5py.File(path, "r")
         except FileNotFoundError:
@@ -191,7 +198,20 @@ class Dataset:
         )
         # version 0.1.0 had this name for it
         self.index = self.index.rename(columns={"path_czi": "image"})
+        if structures is not None:
+            self._leave_out_others(structures)
         self.number_tasks(self.tasks)
+
+    def _leave_out_others(self, structures: Sequence[str]) -> None:
+        missing = sorted(set(structures) - set(self.tasks))
+        if missing:
+            self._file.close()
+            raise InputError(
+                f"{self.path} has no samples of {', '.join(missing)}; it has those of {', '.join(self.tasks)}. Give a "
+                "dataset with all structures that are wanted, or want others."
+            )
+        self.tasks = sorted(set(structures))
+        self.index = self.index[self.index.task.isin(self.tasks)]
 
     def number_tasks(self, tasks: Sequence[str]) -> None:
         """Set the number of each sample's task to its place in `tasks`, such as those of a model.
@@ -208,7 +228,7 @@ class Dataset:
                 "train with these structures, or leave them out of the dataset."
             )
         number = {task: number for number, task in enumerate(tasks)}
-        self.index["task_number"] = [number[task] for task in self.index.task]
+        self.index = self.index.assign(task_number=[number[task] for task in self.index.task])
 
     def __len__(self) -> int:
         return len(self.index)
@@ -223,7 +243,9 @@ class Dataset:
 
     def digest(self) -> str:
         """Return a digest of which images and channels the dataset holds and how they were made."""
-        text = self.index.to_csv(index=False) + json.dumps(self.config, sort_keys=True)
+        # crops depend on the numbers of the samples, which may have gaps where some are left out
+        has_gaps = not self.index.index.equals(pd.RangeIndex(len(self.index)))
+        text = self.index.to_csv(index=has_gaps) + json.dumps(self.config, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def signal(self, sample: int) -> h5py.Dataset:
@@ -234,9 +256,26 @@ class Dataset:
         """Return the fluorescence of a sample's structure, (Z, Y, X)."""
         return self._file[_target_name(self.index.target[sample])]
 
+    def check_voxel_size(self, wanted_um: ZYX | None) -> None:
+        """Refuse a model that was trained at another voxel size (Z, Y, X), if both are known.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.voxel_size_um and wanted_um:
+            ratio = np.array(self.voxel_size_um) / np.array(wanted_um)
+            if np.abs(ratio - 1).max() > SAME_VOXEL_SIZE:
+                raise InputError(
+                    f"{self.path} has voxels of {in_um(self.voxel_size_um)} (Z, Y, X), but the model was trained at "
+                    f"{in_um(wanted_um)}; convert the images with preprocess.voxel_size_um set to the model's."
+                )
+
     def image_bytes(self) -> int:
-        """Return the bytes of all signals and targets."""
-        return sum(volume.nbytes for group in ("signals", "targets") for volume in self._file[group].values())
+        """Return the bytes of all signals and targets of the samples."""
+        volumes = [_signal_name(number) for number in self.index.signal.unique()]
+        volumes += [_target_name(number) for number in self.index.target]
+        return sum(self._file[name].nbytes for name in volumes)
 
     @property
     def config(self) -> dict[str, Any]:

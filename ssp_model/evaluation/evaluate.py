@@ -9,12 +9,11 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from ssp_model.data.dataset import Dataset, in_um
+from ssp_model.data.dataset import Dataset
 from ssp_model.errors import InputError
 from ssp_model.evaluation.metrics import score
 from ssp_model.evaluation.scores import Run, places, read_scores, summarise
 from ssp_model.files import replacing, write_table
-from ssp_model.images.description import SAME_VOXEL_SIZE
 from ssp_model.images.ome_tiff import write_channels
 from ssp_model.log import progress
 from ssp_model.models.model_file import ModelInfo
@@ -169,19 +168,8 @@ def predict_composite(
 
 def check_dataset(dataset: Dataset, info: ModelInfo) -> None:
     """Refuse a dataset with structures that the model does not know, or of another voxel size."""
-    check_voxel_size(dataset, info)
+    dataset.check_voxel_size(info.voxel_size_um)
     dataset.number_tasks(info.structures)
-
-
-def check_voxel_size(dataset: Dataset, info: ModelInfo) -> None:
-    """Refuse a dataset of another voxel size than the model was trained at."""
-    if dataset.voxel_size_um and info.voxel_size_um:
-        ratio = np.array(dataset.voxel_size_um) / np.array(info.voxel_size_um)
-        if np.abs(ratio - 1).max() > SAME_VOXEL_SIZE:
-            raise InputError(
-                f"{dataset.path} has voxels of {in_um(dataset.voxel_size_um)} (Z, Y, X), but the model was trained at "
-                f"{in_um(info.voxel_size_um)}; convert the images with preprocess.voxel_size_um set to the model's."
-            )
 
 
 def image_file(dataset: Dataset, sample: int) -> str:

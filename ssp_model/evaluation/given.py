@@ -1,29 +1,35 @@
-"""The model and the dataset that a config gives for the evaluation: checked before anything runs."""
+"""The models and the dataset that a config gives: checked before anything runs."""
 
 from pathlib import Path
 
-from ssp_model.config.schema import EvaluateConfig
+from ssp_model.config.schema import Config
 from ssp_model.errors import InputError
 
 
-def check_given_files(config: EvaluateConfig) -> None:
-    """Check that `evaluate.model` is a model file and `evaluate.test_set` a dataset. Objects in S3 are not opened.
+def check_given_files(config: Config) -> None:
+    """Check that `evaluate.model` and `train.extend` are model files, and `evaluate.test_set` is a dataset.
+
+    Objects in S3 are not opened.
 
     Raises
     ------
     InputError
         A file does not exist, or holds something else.
     """
-    given = {"model": (config.model, _check_model), "test_set": (config.test_set, _check_dataset)}
+    given = {
+        "evaluate.model": (config.evaluate.model, _check_model),
+        "evaluate.test_set": (config.evaluate.test_set, _check_dataset),
+        "train.extend": (config.train.extend, _check_model),
+    }
     for key, (address, check) in given.items():
         if address is None or address.startswith("s3://"):
             continue
         if not Path(address).is_file():
-            raise InputError(f"evaluate.{key}: there is no file {Path(address).absolute()}; correct the path.")
+            raise InputError(f"{key}: there is no file {Path(address).absolute()}; correct the path.")
         try:
             check(address)
         except InputError as error:
-            raise InputError(f"evaluate.{key}: {error}") from None
+            raise InputError(f"{key}: {error}") from None
 
 
 # These imports take seconds. Most configs give no file.

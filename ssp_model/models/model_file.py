@@ -218,17 +218,22 @@ def _numbers(version: Any) -> tuple[int, ...]:
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Method, ModelInfo]:
     """Read a model file. The network is in evaluation mode.
 
+    On a CPU its weights stay in the file until they are used, so a model of many networks costs the memory of those
+    that are used.
+
     Raises
     ------
     InputError
         The file is not a model file of this project, is damaged, or was written by a later version.
     """
     info = read_info(path)
-    network = make_network(info.method, len(info.structures), info.settings, info.added)
+    with torch.device("meta"):  # new weights would take as much memory again
+        network = make_network(info.method, len(info.structures), info.settings, info.added)
+    types = {name: value.dtype for name, value in network.state_dict().items()}
     with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
+        state = {name: file.get_tensor(name).to(types.get(name)) for name in file.keys()}  # noqa: SIM118 not a dict
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise _unusable(path, vars(info), f"its weights are not those of {info.method}: {reason}") from None

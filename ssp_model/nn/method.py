@@ -29,7 +29,8 @@ class Method(nn.Module, ABC):
     """What people call the method; its name in RepMode's paper if it has one there."""
 
     alone: ClassVar[bool] = False
-    """Each structure has a network of its own, so the workflow trains it in a job of its own."""
+    """Each structure has a network of its own, an entry of `networks` (a ModuleList). The workflow trains each in a job
+    of its own, and joins them."""
 
     in_one_process: ClassVar[bool] = False
     """Several processes can't share a batch: some batch norms see only the crops of one task."""

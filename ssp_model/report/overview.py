@@ -25,6 +25,8 @@ STAGES = {
     "split_dna": "split into training, validation and test",
     "integrate_datasets": "write the datasets",
     "train_model": "train the network",
+    "train_structure": "train the networks of single structures",
+    "join_models": "train the networks of single structures",
     "evaluate_structure": "predict and score the test images",
     "summarise_scores": "summarise the scores",
     "predict_composite": "predict all structures in one image",

@@ -39,7 +39,8 @@ def training_page(model_path: str | Path, history_path: str | Path, page: str | 
         num_parameters=sum(parameter.numel() for parameter in network.parameters()),
         structures=info.structures,
         num_epochs=len(history),
-        kept_epoch=info.training["epoch"],
+        how="alone" if "parts" in info.training else "extended" if "extends" in info.training else "together",
+        kept=kept_model(info.training),
         training_s=history.seconds.sum(),
         # the first epoch is slower: libraries warm up
         crops_per_s=history.crops_per_s.iloc[1 if len(history) > 1 else 0 :].median(),
@@ -48,6 +49,14 @@ def training_page(model_path: str | Path, history_path: str | Path, page: str | 
         gates=draw_gates(inspected, info.structures, folder / "gates.png"),
         speed=folder / "speed.svg",
     )
+
+
+def kept_model(training: Mapping[str, Any]) -> str:
+    """Say which model was kept; of structures that were trained alone, which of each."""
+    if "parts" not in training:
+        return f"the model of epoch {training['epoch']} was kept"
+    epochs = ", ".join(f"{structure} {part['epoch']}" for structure, part in training["parts"].items())
+    return f"each structure was trained alone, and these epochs were kept: {epochs}"
 
 
 def draw_gates(inspected: Mapping[str, Any], structures: Sequence[str], path: Path) -> Path | None:

@@ -1,6 +1,6 @@
 """What a training reads: batches of crops from the dataset file, from a copy on scratch, or from memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -49,8 +49,10 @@ class Crops:
         Device and processes.
     path : path
         Dataset file, or a copy of it.
-    num_samples : int
-        Number of samples in it.
+    train_set : Dataset
+        The same dataset, open: it says which samples to read.
+    tasks : sequence of str
+        Structures in the order of their tasks.
     config : TrainConfig
     placement : Placement
     seed : int
@@ -58,16 +60,25 @@ class Crops:
     """
 
     def __init__(
-        self, fabric: Fabric, path: Path, *, num_samples: int, config: TrainConfig, placement: Placement, seed: int
+        self,
+        fabric: Fabric,
+        path: Path,
+        train_set: Dataset,
+        *,
+        tasks: Sequence[str],
+        config: TrainConfig,
+        placement: Placement,
+        seed: int,
     ) -> None:
-        self.num_samples, self.batch_size = num_samples, config.batch_size
-        self.sampler = EpochSampler(num_samples, seed, config.batch_size, fabric.global_rank, fabric.world_size)
+        self.num_samples, self.batch_size = len(train_set), config.batch_size
+        samples = train_set.index.index.tolist()
+        self.sampler = EpochSampler(samples, seed, config.batch_size, fabric.global_rank, fabric.world_size)
         in_memory = placement.cache == "memory"
         on_gpu = fabric.device.type == "cuda"
         # with a GPU the CPU is free, so other processes read the crops; from memory, reading takes too little time
         num_workers = placement.threads if on_gpu and not in_memory else 0
         loader = DataLoader(
-            RandomCrops(path, config.patch, seed, in_memory=in_memory),
+            RandomCrops(path, config.patch, seed, structures=train_set.tasks, tasks=tasks, in_memory=in_memory),
             batch_sampler=self.sampler,
             num_workers=num_workers,
             # forked workers would share threads and open files with this process
@@ -86,9 +97,15 @@ class Crops:
 
 @contextmanager
 def open_crops(
-    fabric: Fabric, train_set: Dataset, config: TrainConfig, *, placement: Placement, seed: int
+    fabric: Fabric,
+    train_set: Dataset,
+    config: TrainConfig,
+    *,
+    tasks: Sequence[str],
+    placement: Placement,
+    seed: int,
 ) -> Iterator[Crops]:
-    """Open the crops of a dataset, in the place that the placement names.
+    """Open the crops of a dataset's samples, in the place that the placement names.
 
     Raises
     ------
@@ -99,7 +116,7 @@ def open_crops(
         check_memory(train_set, placement.devices)
     with ExitStack() as stack:
         path = scratch_path(fabric, train_set.path, stack) if placement.cache == "scratch" else train_set.path
-        yield Crops(fabric, path, num_samples=len(train_set), config=config, placement=placement, seed=seed)
+        yield Crops(fabric, path, train_set, tasks=tasks, config=config, placement=placement, seed=seed)
 
 
 def scratch_path(fabric: Fabric, path: Path, stack: ExitStack) -> Path:
@@ -117,8 +134,16 @@ def scratch_path(fabric: Fabric, path: Path, stack: ExitStack) -> Path:
     return next(copy for node, copy, _ in told if copy and node == fabric.node_rank)
 
 
-def check_batches(num_samples: int, config: TrainConfig, num_processes: int) -> None:
+def check_batches(num_samples: int, config: TrainConfig, num_processes: int, *, apart: bool = False) -> None:
     """Refuse a last batch that is too small for the number of processes, or for batch norm.
+
+    Parameters
+    ----------
+    num_samples : int
+    config : TrainConfig
+    num_processes : int
+    apart : bool
+        Whether the crops of each structure go through a network of their own. A batch may have a single one of these.
 
     Raises
     ------
@@ -130,6 +155,11 @@ def check_batches(num_samples: int, config: TrainConfig, num_processes: int) -> 
             f"{num_samples} training samples in batches of {config.batch_size} leave a last batch of {last}, too small "
             f"for {num_processes} processes (resources tasks_per_node x nodes of train_model); change train.batch_size "
             "or use fewer processes."
+        )
+    if apart and max(config.patch) == STRIDE:
+        raise InputError(
+            f"Crops of {' x '.join(map(str, config.patch))} voxels are a single voxel at the deepest level, too few "
+            "for the batch norm of a network that may see one crop of a batch; take a larger train.patch."
         )
     if last == 1 and max(config.patch) == STRIDE:
         raise InputError(

@@ -28,12 +28,14 @@ import pandas as pd
 from ssp_model.config.schema import ModelConfig, PredictConfig, TrackingConfig, TrainConfig
 from ssp_model.data.dataset import Dataset
 from ssp_model.errors import InputError
-from ssp_model.files import replacing, write_table
+from ssp_model.files import replacing, sha256_of, write_table
 from ssp_model.models.model_file import ModelInfo, make_network, save_model
+from ssp_model.nn.method import Method
 from ssp_model.prediction.sliding_window import Windows
 from ssp_model.provenance import source_digest
 from ssp_model.training.checkpoint import Checkpoint, explain_full_disk
 from ssp_model.training.distributed import Placement
+from ssp_model.training.extension import extended_info, extended_network, settle
 from ssp_model.training.learner import Learner
 from ssp_model.training.loader import Crops, check_batches, open_crops
 from ssp_model.training.losses import Losses
@@ -88,6 +90,11 @@ class Recipe:
     experiment : str
     seed : int
         Random seed for weights, crops and their order.
+    structures : tuple of str, or None
+        Use only the samples of these structures; None for all.
+    extends : path, or None
+        Model file to extend by one structure, the one that the model does not know. The settings of the method are then
+        those of the file.
     """
 
     model: ModelConfig
@@ -95,22 +102,36 @@ class Recipe:
     predict: PredictConfig
     experiment: str
     seed: int
+    structures: tuple[str, ...] | None = None
+    extends: Path | None = None
 
     def sections(self) -> dict[str, Any]:
         """Return the sections as plain values."""
-        return {name: getattr(self, name).model_dump() for name in ("model", "train", "predict")}
+        # which model is extended is told by its content
+        train = self.train.model_dump(include=set(TrainConfig.model_fields))
+        return {"model": self.model.model_dump(), "train": train, "predict": self.predict.model_dump()}
 
     def identity(self, train_set: Dataset, val_set: Dataset) -> dict[str, Any]:
         """Return what must be the same in a checkpoint to resume from it."""
         data = {"train": train_set.digest(), "val": val_set.digest()}
-        return self.sections() | {"experiment": self.experiment, "seed": self.seed, "data": data}
+        part = {"structures": self.structures, "extends": sha256_of(self.extends) if self.extends else None}
+        return self.sections() | {"experiment": self.experiment, "seed": self.seed, "data": data} | part
 
     def settings(self, train_set: Dataset) -> dict[str, Any]:
         """Return the config that the model depends on, including the config of the data."""
         return train_set.config | self.sections() | {"seed": self.seed}
 
-    def info(self, train_set: Dataset, progress: Progress) -> ModelInfo:
-        """Return what the model file says about the model."""
+    def info(self, train_set: Dataset, progress: Progress, base: ModelInfo | None) -> ModelInfo:
+        """Return what the model file says about the model, or about the base model and what extends it."""
+        config = train_set.config | self.sections()
+        training = {
+            "experiment": self.experiment,
+            "seed": self.seed,
+            "epoch": progress.best_epoch,
+            "val_mse": progress.best_mse,
+        }
+        if base is not None:
+            return extended_info(base, train_set.tasks, config=config, training=training)
         model = self.model.model_dump()
         return ModelInfo(
             structures=tuple(train_set.tasks),
@@ -119,13 +140,8 @@ class Recipe:
             patch=self.train.patch,
             voxel_size_um=train_set.voxel_size_um,
             preprocess=train_set.config["preprocess"],
-            config=train_set.config | self.sections(),
-            training={
-                "experiment": self.experiment,
-                "seed": self.seed,
-                "epoch": progress.best_epoch,
-                "val_mse": progress.best_mse,
-            },
+            config=config,
+            training=training,
         )
 
 
@@ -137,6 +153,8 @@ class Training:
     ----------
     session : Session
         Its processes.
+    base : ModelInfo, or None
+        The model that is extended.
     train_set, val_set : Dataset
     learner : Learner
         The network and what trains it.
@@ -152,6 +170,7 @@ class Training:
     """
 
     session: Session
+    base: ModelInfo | None
     train_set: Dataset
     val_set: Dataset
     learner: Learner
@@ -187,12 +206,15 @@ def train_model(files: TrainFiles, recipe: Recipe, *, tracking: TrackingConfig, 
     InputError
         The checkpoint belongs to another training or is in use; the last batch is too small; a loss is not a finite
         number (the text names the step, structures and images); the disk is full; the dataset does not fit in memory or
-        on scratch; or nothing here starts processes on several machines.
+        on scratch; it lacks a structure that is wanted; nothing here starts processes on several machines; the method
+        can't be trained by several processes; or the model can't be extended.
     SystemExit
         A signal told the training to stop, and the checkpoint is saved.
     """
     config = recipe.train
-    with open_training(files, recipe, tracking=tracking, placement=placement) as training:
+    recipe, base = settle(recipe, files.train)
+    windows = Windows.of(base.patch if base else config.patch, recipe.predict)
+    with open_training(files, recipe, base, tracking=tracking, placement=placement) as training:
         learner, progress, losses, log = training.learner, training.progress, training.losses, training.log
         while progress.epoch.number <= config.epochs and not progress.has_stalled(config.early_stopping):
             epoch = progress.epoch
@@ -210,7 +232,7 @@ def train_model(files: TrainFiles, recipe: Recipe, *, tracking: TrackingConfig, 
             started = time.monotonic()
             validates = epoch.number % config.validate_every == 0 or epoch.number == config.epochs
             if validates:
-                row |= validation_row(training, Windows.of(config.patch, recipe.predict))
+                row |= validation_row(training, windows)
                 if progress.is_best(row["val_mse"]):
                     save_network(training, recipe, training.checkpoint.best_model)
             if config.keep_every and epoch.number % config.keep_every == 0:
@@ -226,30 +248,36 @@ def train_model(files: TrainFiles, recipe: Recipe, *, tracking: TrackingConfig, 
 
 @contextmanager
 def open_training(
-    files: TrainFiles, recipe: Recipe, *, tracking: TrackingConfig, placement: Placement
+    files: TrainFiles, recipe: Recipe, base: ModelInfo | None, *, tracking: TrackingConfig, placement: Placement
 ) -> Iterator[Training]:
     """Start the processes of a training, open its data, and resume from its checkpoint if there is one."""
     config, seed = recipe.train, recipe.seed
     with (
         open_session(files.checkpoint, placement, precision=config.precision, seed=seed) as session,
-        Dataset(files.train) as train_set,
-        Dataset(files.val) as val_set,
+        Dataset(files.train, recipe.structures) as train_set,
+        Dataset(files.val, recipe.structures) as val_set,
     ):
-        fabric, structures = session.fabric, train_set.tasks
+        fabric, structures = session.fabric, [*(base.structures if base else ()), *train_set.tasks]
         writes = fabric.is_global_zero
-        val_set.number_tasks(structures)
+        for dataset in (train_set, val_set):
+            dataset.number_tasks(structures)
         steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
-        network = make_network(recipe.model.method, len(structures), recipe.model.model_dump())
+        if recipe.extends:
+            network = extended_network(recipe.extends, train_set, val_set)
+        else:
+            network = make_network(recipe.model.method, len(structures), recipe.model.model_dump())
+        check_processes(network, fabric.world_size)
         learner = Learner(fabric, network, config, steps_per_epoch * config.epochs)
         code = source_digest("training.train", f"nn.methods.{recipe.model.method}")
         identity = recipe.identity(train_set, val_set)
         checkpoint = Checkpoint(files.checkpoint, session, identity=identity, code=code)
         # before anything is taken up or copied
-        check_batches(len(train_set), config, fabric.world_size)
+        apart = network.alone and len(train_set.tasks) > 1
+        check_batches(len(train_set), config, fabric.world_size, apart=apart)
         progress, resumes = start_or_resume(checkpoint, learner)
         name, settings = f"{recipe.experiment}-{seed}", recipe.settings(train_set)
         with (
-            open_crops(fabric, train_set, config, placement=placement, seed=seed) as crops,
+            open_crops(fabric, train_set, config, tasks=structures, placement=placement, seed=seed) as crops,
             explain_full_disk(files.checkpoint),
             open_events(files.checkpoint, progress.event_bytes, writes=writes) as events,
             track(
@@ -261,7 +289,21 @@ def open_training(
             )
             announce(fabric, network, recipe, train_set, val_set)
             losses = Losses(fabric, train_set)
-            yield Training(session, train_set, val_set, learner, progress, checkpoint, log, crops, losses)
+            yield Training(session, base, train_set, val_set, learner, progress, checkpoint, log, crops, losses)
+
+
+def check_processes(network: Method, num_processes: int) -> None:
+    """Refuse to share the batches of a method among processes if its batch norms could not see whole batches.
+
+    Raises
+    ------
+    InputError
+    """
+    if network.in_one_process and network.num_tasks > 1 and num_processes > 1:
+        raise InputError(
+            f"{network.title} can be trained by one process only, as parts of it see only some crops of a batch, but "
+            f"{num_processes} processes are asked for (resources tasks_per_node x nodes of train_model); ask for one."
+        )
 
 
 def start_or_resume(checkpoint: Checkpoint, learner: Learner) -> tuple[Progress, bool]:
@@ -321,7 +363,8 @@ def validation_row(training: Training, windows: Windows) -> dict[str, float]:
 def save_network(training: Training, recipe: Recipe, path: Path) -> None:
     """Write the network as it is now to a model file."""
     if training.session.fabric.is_global_zero:
-        save_model(training.learner.averaged_network, recipe.info(training.train_set, training.progress), path)
+        info = recipe.info(training.train_set, training.progress, training.base)
+        save_model(training.learner.averaged_network, info, path)
 
 
 def publish(files: TrainFiles, recipe: Recipe, progress: Progress, checkpoint: Checkpoint) -> None:

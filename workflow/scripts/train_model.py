@@ -11,7 +11,9 @@ if __name__ == "__main__":
 
     log_to(snakemake.log[0])
     params, where, run = snakemake.params, snakemake.resources, snakemake.wildcards
-    paths = {**snakemake.input, **snakemake.output, "checkpoint": params.checkpoint, "tracking": params.tracking}
+    data = {"train": snakemake.input.train, "val": snakemake.input.val}
+    paths = {**data, **snakemake.output, "checkpoint": params.checkpoint, "tracking": params.tracking}
+    extends = snakemake.input.get("extends")
     train_model(
         TrainFiles(**{name: Path(path) for name, path in paths.items()}),
         Recipe(
@@ -20,6 +22,8 @@ if __name__ == "__main__":
             predict=PredictConfig(**params.predict),
             experiment=run.experiment,
             seed=int(run.seed),
+            structures=tuple(params.structures) if params.structures else None,
+            extends=Path(extends) if extends else None,
         ),
         tracking=TrackingConfig(wandb=where.wandb, project=where.wandb_project),
         placement=Placement(where.get("tasks_per_node", 1), where.nodes, threads=snakemake.threads, cache=where.cache),
