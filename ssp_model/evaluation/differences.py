@@ -26,6 +26,9 @@ from ssp_model.evaluation.statistics import FEWEST, RESAMPLES
 AT_ONCE = 1_000_000
 """Numbers of images drawn at once, so that memory does not grow with the images."""
 
+ROUNDING = 1e-9
+"""Differences of scores up to this may come from the order of summation."""
+
 Scores = Mapping[str, Mapping[str, np.ndarray]]
 """By experiment, then by structure: the scores of images, (seeds, images); the same images in the same order."""
 
@@ -65,8 +68,8 @@ def interval_of(resampled: np.ndarray, images: int) -> tuple[float, float]:
 
 
 def holds(low: float, high: float) -> bool:
-    """Whether a difference holds: its 95% interval excludes zero."""
-    return low > 0 or high < 0
+    """Whether a difference holds: its 95% interval excludes zero, by more than rounding."""
+    return low > ROUNDING or high < -ROUNDING
 
 
 def marks(

@@ -146,6 +146,8 @@ def _in_one_order(of_structure: pd.DataFrame, metric: str) -> pd.DataFrame:
     # an image may give several samples
     number = of_structure.groupby([*run, "image"]).cumcount().rename("number")
     rows = of_structure.set_index([*run, "image", number])[metric].unstack(run)
+    # draws are by place, and must not depend on the order of files
+    rows = rows.sort_index(axis=0).sort_index(axis=1)
     different = rows.index[rows.isna().any(axis=1)]
     if len(different):
         of_image = of_structure[of_structure.image == different[0][0]]

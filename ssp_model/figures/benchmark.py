@@ -13,8 +13,11 @@ from ssp_model.figures.style import BLUE, GREY, style
 LOG_FROM = 5
 """Ratio of the highest to the lowest cost from which the axis is logarithmic."""
 
-LABEL_STEP = 0.055
-"""Least distance of two labels, as a share of the axis."""
+LABEL_IN = 0.2
+"""Least distance of two labels, in inches."""
+
+AROUND_IN = 0.7
+"""Height of a figure that is not its axes': the label of an axis and its numbers."""
 
 
 @style()
@@ -39,7 +42,8 @@ def plot_costs(points: pd.DataFrame, metric: str, costs: dict[str, str]) -> Figu
         known = points[points[cost].notna()]
         draw_points(axes, known, cost)
         axes.set(xlabel=name, ylabel=METRIC[metric].title_with_direction)
-        label_points(axes, known[cost].tolist(), known.value.tolist(), known.title.tolist())
+        step = LABEL_IN / (figure.get_figheight() - AROUND_IN)
+        label_points(axes, known[cost].tolist(), known.value.tolist(), known.title.tolist(), step=step)
     return figure
 
 
@@ -53,10 +57,13 @@ def draw_points(axes: Axes, points: pd.DataFrame, cost: str) -> None:
     axes.grid(alpha=0.2)
 
 
-def label_points(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:
-    """Write the names of points beside a panel, each joined to its point by a thin line."""
+def label_points(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str], *, step: float) -> None:
+    """Write the names of points beside a panel, each joined to its point by a thin line.
+
+    Two names are at least `step` apart, as a share of the axis.
+    """
     bottom, top = axes.get_ylim()
-    heights = spread_out([(value - bottom) / (top - bottom) for value in y], LABEL_STEP)
+    heights = spread_out([(value - bottom) / (top - bottom) for value in y], step)
     for place_x, place_y, name, height in zip(x, y, names, heights, strict=True):
         axes.annotate(
             name,

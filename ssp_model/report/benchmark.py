@@ -106,7 +106,7 @@ def summary(results: Results) -> dict[str, Any]:
         "first_mse": first and scores.mean(first.name),
         "second": second,
         "second_mse": second and scores.mean(second.name),
-        "difference": first and second and scores.difference(first.name, second.name),
+        "difference": first and second and scores.difference(second.name, first.name),
     }
 
 

@@ -12,7 +12,6 @@ from ssp_model.log import counted, duration
 from ssp_model.report.benchmark_results import ALL, BASELINE, Results
 from ssp_model.report.html import Table
 from ssp_model.report.published import (
-    PUBLISHED_ABLATIONS,
     PUBLISHED_INCREMENTS,
     PUBLISHED_METHOD,
     PUBLISHED_METRICS,
@@ -140,7 +139,7 @@ def method_table(results: Results, metric: str) -> Table:
             f"gain over {BASELINE}",
             [gain.value if gain else np.nan for gain in gains],
             percent,
-            [between(gain, percent) if gain else "" for gain in gains],
+            [between(gain, "{:+.2f}".format) if gain else "" for gain in gains],
         )
     counts = [counted(scores.seeds[name], "seed") for name in names]
     columns.add("spread over seeds", [scores.spread(name) for name in names], score_text, counts)
@@ -166,18 +165,21 @@ def ablation_table(results: Results) -> Table | None:
     if not ablations:
         return None
     entries = [*([full] if full else []), *ablations]
-    table = read_published(PUBLISHED_ABLATIONS).set_index("ablation")
     paper = read_published(PUBLISHED_TABLE)
-    of_full = paper[(paper.method == PUBLISHED_METHOD) & (paper.structure == ALL)].iloc[0]
+    of_full = (
+        paper[(paper.method == PUBLISHED_METHOD) & (paper.structure == ALL)]
+        .iloc[0][[metric.upper() for metric in PUBLISHED_METRICS]]
+        .tolist()
+    )
     columns = Columns({"variant": [entry.title for entry in entries]})
-    for metric in PUBLISHED_METRICS:
-        scores, key = results.scores[metric], metric.upper()
+    for number, metric in enumerate(PUBLISHED_METRICS):
+        scores = results.scores[metric]
         columns.add(label(metric), [scores.mean(entry.name).value for entry in entries], score_text)
         if full:
             differences = [scores.difference(entry.name, full.name) for entry in entries]
             columns.add_differences(f"{label(metric)} − {PUBLISHED_METHOD}", differences, metric)
-        published = [of_full[key] if entry == full else table[key].get(entry.ablation, np.nan) for entry in entries]
-        columns.add_published(metric, published, of_full[key])
+        published = [of_full if entry == full else entry.published for entry in entries]
+        columns.add_published(metric, [it[number] if it else np.nan for it in published], of_full[number])
     return columns.table()
 
 

@@ -10,7 +10,6 @@ from ssp_model.evaluation.metrics import METRIC
 from ssp_model.report.html import Table
 
 PUBLISHED_TABLE = "published_table1.tsv"
-PUBLISHED_ABLATIONS = "published_ablations.tsv"
 PUBLISHED_INCREMENTS = "published_increments.tsv"
 PUBLISHED_METHOD = "RepMode"
 PUBLISHED_METRICS = ("mse", "mae", "r2")
