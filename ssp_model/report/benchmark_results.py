@@ -16,6 +16,9 @@ from ssp_model.report.runs import read_runs, training_totals
 BASELINE = "Multi-Net"
 """Title of the method that gains are relative to, as published: each structure alone."""
 
+KINDS = ("method", "own", "ablation", "increment")
+"""Kinds of experiments, in the order of tables."""
+
 ALL = "all"
 """All structures, in tables."""
 
@@ -79,9 +82,12 @@ class Results:
 
     @cached_property
     def entries(self) -> list[Entry]:
-        """The experiments that have scores; methods in the order of the paper, then others in their own order."""
+        """The experiments that have scores, kind by kind; methods in the order of the paper, others in their own."""
         known = [entry for entry in self.listed if entry.name in self.of_any_metric.seeds]
-        return sorted(known, key=lambda entry: paper_order(entry.title) if entry.kind == "method" else (1, 0))
+        return sorted(
+            known,
+            key=lambda entry: (KINDS.index(entry.kind), paper_order(entry.title) if entry.kind == "method" else (0, 0)),
+        )
 
     def of_kind(self, *kinds: str) -> list[Entry]:
         """Return the experiments of some kinds that have scores."""

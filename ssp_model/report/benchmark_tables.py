@@ -141,8 +141,9 @@ def method_table(results: Results, metric: str) -> Table:
             percent,
             [between(gain, "{:+.2f}".format) if gain else "" for gain in gains],
         )
-    counts = [counted(scores.seeds[name], "seed") for name in names]
-    columns.add("spread over seeds", [scores.spread(name) for name in names], score_text, counts)
+    if max(scores.seeds[name] for name in names) > 1:
+        counts = [counted(scores.seeds[name], "seed") for name in names]
+        columns.add("spread over seeds", [scores.spread(name) for name in names], score_text, counts)
     return columns.table()
 
 
@@ -203,8 +204,7 @@ def increment_table(results: Results) -> Table | None:
     alone = results.baseline
     for metric in PUBLISHED_METRICS:
         scores, key = results.scores[metric], metric.upper()
-        means = [scores.mean(entry.name, new) for new, entry, *_ in rows]
-        columns.add(label(metric), [mean.value for mean in means], score_text, [between(mean) for mean in means])
+        columns.add(label(metric), [scores.mean(entry.name, new).value for new, entry, *_ in rows], score_text)
         if alone:
             differences = [scores.difference(entry.name, alone.name, new) for new, entry, *_ in rows]
             columns.add_differences(f"{label(metric)} − alone", differences, metric)
