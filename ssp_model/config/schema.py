@@ -17,7 +17,7 @@ from ssp_model.config.ablations import ABLATIONS
 
 PATCH_STEP = 16
 """Sizes are multiples of this, because the network halves each axis four times."""
-PAGES = {"compare", "data"}
+PAGES = {"benchmark", "compare", "data"}
 """Folders of `results/report` that hold pages of all experiments. They are emptied when these pages are made again."""
 LONGEST_NAME = 100
 """File names of up to 255 bytes are made of the names, together with the name of an image and an ending."""

@@ -1,4 +1,4 @@
-"""Statistics of scores: means with bootstrap intervals, and differences between experiments."""
+"""Statistics of scores: means with bootstrap intervals."""
 
 import numpy as np
 

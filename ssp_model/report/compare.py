@@ -14,7 +14,7 @@ from ssp_model.figures.style import save
 from ssp_model.files import write_table
 from ssp_model.log import duration
 from ssp_model.report.html import Table, write_page
-from ssp_model.report.runs import names_its_run, read_runs, score_table
+from ssp_model.report.runs import names_its_run, read_runs, score_table, training_totals
 
 logger = logging.getLogger(__name__)
 
@@ -80,12 +80,7 @@ def list_runs(scores: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
     values = [key for metric in METRICS for key in (metric, f"{metric}_low", f"{metric}_high")]
     # a run that was scored before a metric was added lacks its columns, and is not scored again for this page
     runs = scores[scores.mean_over == "images"].reindex(columns=["experiment", "seed", "images", *values])
-    histories = histories.reindex(columns=["experiment", "seed", "seconds", "peak_memory_mb"])
-    training = histories.groupby(["experiment", "seed"]).agg(
-        # an epoch of unknown time makes the sum unknown
-        training_s=("seconds", lambda seconds: seconds.sum(skipna=False)),
-        training_mib=("peak_memory_mb", "max"),
-    )
+    training = training_totals(histories)[["training_s", "training_mib"]]
     return runs.join(training, on=["experiment", "seed"]).sort_values(["experiment", "seed"], ignore_index=True)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from ssp_model.files import replacing
 from ssp_model.log import duration
@@ -39,8 +40,8 @@ class Cell:
         CSS classes.
     tint : str or None
         Background colour.
-    is_best : bool
-        Mark the value as the best of its row.
+    mark : str
+        `best` or `second` of those that it is compared with; empty for no mark.
     """
 
     value: object
@@ -48,7 +49,7 @@ class Cell:
     detail: str
     kind: str
     tint: str | None
-    is_best: bool
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Table:
         Number of last rows that are totals: they look different, and stay last when a reader sorts.
     tints : mapping
         For a column, the background colour of each cell.
-    best : mapping
-        For a column, whether each cell is the best of its row.
+    marks : mapping
+        For a column, the mark of each cell: `best`, `second` or nothing.
     """
 
     frame: pd.DataFrame
@@ -76,7 +77,7 @@ class Table:
     details: Mapping[str, Sequence[str]] = field(default_factory=dict)
     num_totals: int = 0
     tints: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    best: Mapping[str, Sequence[bool]] = field(default_factory=dict)
+    marks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def heads(self) -> dict[str, str]:
@@ -107,7 +108,7 @@ class Table:
             detail=self.details[column][row] if column in self.details else "",
             kind="" if self._is_number(column) else "text" + " long" * (len(text) > LONG),
             tint=self.tints[column][row] if column in self.tints else None,
-            is_best=column in self.best and bool(self.best[column][row]),
+            mark=self.marks[column][row] if column in self.marks else "",
         )
 
     def _is_number(self, column: str) -> bool:
@@ -137,6 +138,11 @@ def settings_text(settings: Mapping[str, object]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
 
 
+def breakable(name: str) -> Markup:
+    """Let a long name, such as that of a structure, wrap after each underscore."""
+    return Markup(escape(name).replace("_", Markup("_<wbr>")))
+
+
 templates = Environment(
     loader=PackageLoader("ssp_model", "report/templates"),
     autoescape=True,
@@ -144,7 +150,13 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.filters |= {"data_uri": data_uri, "duration": duration, "settings": settings_text, "size": size_text}
+templates.filters |= {
+    "breakable": breakable,
+    "data_uri": data_uri,
+    "duration": duration,
+    "settings": settings_text,
+    "size": size_text,
+}
 
 
 def write_page(path: str | Path, template: str, **values: object) -> None:

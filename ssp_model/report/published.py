@@ -10,6 +10,7 @@ from ssp_model.evaluation.metrics import METRIC
 from ssp_model.report.html import Table
 
 PUBLISHED_TABLE = "published_table1.tsv"
+PUBLISHED_INCREMENTS = "published_increments.tsv"
 PUBLISHED_METHOD = "RepMode"
 PUBLISHED_METRICS = ("mse", "mae", "r2")
 PUBLISHED_ARCHIVES = (
@@ -80,7 +81,7 @@ def compare_with_paper(means: pd.DataFrame, totals: pd.DataFrame, images_from: s
     if is_complete:
         named = pd.concat([named, totals[totals.mean_over == "images"].assign(structure="all")])
     ours = named.set_index("structure")
-    published = pd.read_csv(files("ssp_model.report") / PUBLISHED_TABLE, sep="\t")
+    published = read_published(PUBLISHED_TABLE)
     is_collection = images_from.startswith(PUBLISHED_ARCHIVES)
     mark = is_collection and is_complete
     tables = {
@@ -117,8 +118,30 @@ def published_table(ours: pd.Series, published: pd.DataFrame, metric: str, *, ma
         {difference: [f"{by:+.4f}" for by in shown[difference]]},
         num_totals=int("all" in shown.index),
         tints={difference: [tint(better * by) for by in shown[difference]]} if mark else {},
-        best={column: (rows[column] == best).tolist() for column in rows} if mark else {},
+        marks={column: ["best" * is_best for is_best in rows[column] == best] for column in rows} if mark else {},
     )
+
+
+def read_published(table: str) -> pd.DataFrame:
+    """Read a table of published scores; its metrics are the columns `MSE`, `MAE` and `R2`."""
+    return pd.read_csv(files("ssp_model.report") / table, sep="\t")
+
+
+def name_in_paper(title: str) -> str:
+    """Return the name in the paper's table of a method: a reconstruction has the name of its method there."""
+    return title.removesuffix("-style").replace(" (", "-").rstrip(".)")
+
+
+def paper_order(title: str) -> tuple[int, int]:
+    """Return what sorts methods as the paper's table; others come last."""
+    names = list(read_published(PUBLISHED_TABLE).method.unique())
+    name = name_in_paper(title)
+    return (0, names.index(name)) if name in names else (1, 0)
+
+
+def improvement(scores: pd.Series, baseline: float, metric: str) -> pd.Series:
+    """Return by how many percent scores are better than another, as the paper's column of improvements."""
+    return (100 if METRIC[metric].higher_is_better else -100) * (scores / baseline - 1)
 
 
 def tint(better_by: float) -> str:

@@ -46,6 +46,23 @@ def read_runs(paths: Sequence[str | Path]) -> pd.DataFrame:
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
+def training_totals(histories: pd.DataFrame) -> pd.DataFrame:
+    """Sum up the training of each run, from histories with one row an epoch.
+
+    Returns
+    -------
+    DataFrame
+        By experiment and seed: `epochs`, `training_s` and `training_mib`; NaN where a history does not tell.
+    """
+    known = histories.reindex(columns=[*Run._fields, "epoch", "seconds", "peak_memory_mb"])
+    return known.groupby(list(Run._fields)).agg(
+        epochs=("epoch", "max"),
+        # an epoch of unknown time makes the sum unknown
+        training_s=("seconds", lambda seconds: seconds.sum(skipna=False)),
+        training_mib=("peak_memory_mb", "max"),
+    )
+
+
 def score_table(left: pd.DataFrame, scores: pd.DataFrame, num_totals: int = 0) -> Table:
     """List scores with their intervals.
 

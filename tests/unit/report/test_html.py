@@ -61,13 +61,14 @@ def test_what_users_write_is_escaped(show):
 
 def test_cells_of_a_table():
     frame = pd.DataFrame({"name": ["short", "long " * 10, "all"], "score": [0.5, np.nan, 0.25], "images": [1, 2, 3]})
-    shown = Table(frame, num_totals=1, tints={"score": ["red", "blue", ""]}, best={"score": [True, False, False]})
+    shown = Table(frame, num_totals=1, tints={"score": ["red", "blue", ""]}, marks={"score": ["best", "", "second"]})
     assert shown.heads == {"name": "text", "score": "", "images": ""}
     (first, second), (total,) = shown.rows, shown.totals
     assert [cell.text for cell in first] == ["short", "0.5000", "1"]
     assert [cell.kind for cell in second] == ["text long", "", ""]
     assert second[1].text == ""
-    assert [cell.is_best for cell in first] == [False, True, False]
+    assert [cell.mark for cell in first] == ["", "best", ""]
+    assert total[1].mark == "second"
     assert (first[1].tint, total[1].tint) == ("red", "")
     assert [cell.text for cell in total] == ["all", "0.2500", "3"]
 
@@ -77,6 +78,24 @@ def test_how_values_are_written(tmp_path):
     assert settings_text({"width": 8, "num_levels": 4}) == "width 8, num levels 4"
     (tmp_path / "a.png").write_bytes(b"png")
     assert data_uri(tmp_path / "a.png") == "data:image/png;base64,cG5n"
+
+
+def test_long_names_wrap_after_an_underscore(show):
+    page = show(Table(pd.DataFrame({"a_<b>": [1]}))).read_text()
+    assert "<button>a_<wbr>&lt;b&gt;</button>" in page
+
+
+def test_the_first_column_of_a_wide_table_stays_in_view(open_page, tmp_path):
+    frame = pd.DataFrame({"name": ["a"], **{f"score {i}": [0.5] for i in range(40)}})
+    text = PAGE.replace("sortable=true", "wide=true").replace(
+        "{% call figure(image, title) %}{{ title }}{% endcall %}", ""
+    )
+    (tmp_path / "page.html").write_text(templates.from_string(text).render(title="A page", shown=Table(frame)))
+    page = open_page(tmp_path / "page.html", 600)
+    page.evaluate("document.querySelector('.scroll').scrollLeft = 500")
+    assert 0 <= page.locator("td").first.bounding_box()["x"] < 50
+    assert page.locator("td").nth(3).bounding_box()["x"] < 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 600
 
 
 def test_code_names_each_template_and_table():
