@@ -234,7 +234,7 @@ class RepModeConfig(Section):
         description="Only of `repmode`: `softmax` for weights of the experts that sum to one, `sigmoid` for weights "
         "that do not depend on each other.",
     )
-    gate_layers: Annotated[Literal[1, 2], BeforeValidator(_read_digits)] = Field(
+    gate_layers: Annotated[Literal[1, 2], BeforeValidator(_read_digits), WHOLE] = Field(
         default=1, description="Only of `repmode`: layers between the structure's code and the weights, 1 or 2."
     )
     task_embedding: Literal["one_hot", "gaussian"] = Field(

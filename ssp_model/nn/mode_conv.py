@@ -62,6 +62,9 @@ class Mixture:
     codes: Tensor | None = None
 
 
+PUBLISHED = Mixture()
+
+
 @dataclass(frozen=True)
 class TaskGroups:
     """Distinct tasks of a batch that is sorted by task.
@@ -83,9 +86,8 @@ class MoDEConv3d(nn.Module):
 
     codes: Tensor | None
 
-    def __init__(self, num_tasks: int, in_channels: int, out_channels: int, mixture: Mixture | None = None) -> None:
+    def __init__(self, num_tasks: int, in_channels: int, out_channels: int, mixture: Mixture = PUBLISHED) -> None:
         super().__init__()
-        mixture = mixture or Mixture()
         self.num_tasks, self.out_channels = num_tasks, out_channels
         self.kinds, self.is_softmax = mixture.experts, mixture.gate == "softmax"
         names = zip(numbered(self.kinds), self.kinds, strict=True)
