@@ -7,13 +7,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+import torch
 import yaml
+from torch import nn
 
 from ssp_model.config.schema import ModelConfig, PredictConfig, RepModeConfig, TrackingConfig, TrainConfig
 from ssp_model.data.integrate import integrate
 from ssp_model.data.splits import SPLITS
 from ssp_model.images.description import UNKNOWN, PixelSize, SceneInfo, Sizes
 from ssp_model.images.reader import Image, ImageFile
+from ssp_model.models.model_file import make_network
+from ssp_model.nn.method import Method
 from ssp_model.training.distributed import Placement
 from ssp_model.training.train import Recipe, TrainFiles, train_model
 
@@ -137,3 +141,16 @@ def snakemake(folder: Path, config: dict, *arguments: str) -> subprocess.Complet
     ran = subprocess.run(command(folder, config, *arguments), capture_output=True, text=True, check=False, cwd=folder)
     ran.said = ran.stdout + ran.stderr
     return ran
+
+
+def random_network(method: str, num_tasks: int, seed: int, *, added: int = 0, **own: object) -> Method:
+    """Return a network with random weights and, as after training, random statistics in its batch norms."""
+    torch.manual_seed(seed)
+    network = make_network(method, num_tasks, own, added)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            nn.init.normal_(module.running_mean, std=0.3)
+            nn.init.uniform_(module.running_var, 0.3, 3)
+            nn.init.normal_(module.weight, 1, 0.3)
+            nn.init.normal_(module.bias, std=0.3)
+    return network.eval()

@@ -203,13 +203,47 @@ class PreprocessConfig(Section):
         return self
 
 
+def _refuse_repeated_kernels(experts: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse several experts that are large convolutions."""
+    for kind in ("conv5", "conv3"):
+        if experts.count(kind) > 1:
+            raise PydanticCustomError("experts", "should have {kind} only once", {"kind": kind})
+    return experts
+
+
+Expert = Literal["conv5", "conv3", "conv1", "pool1", "pool3", "pool5"]
+
+
 class RepModeConfig(Section):
-    """The method RepMode."""
+    """The method RepMode. The keys after `width` are those of its ablations (`config/ablations.py`)."""
 
     method: Literal["repmode"] = Field(
         description="RepMode (CVPR 2023), five experts merged into one kernel for each structure."
     )
     width: Width
+    mode_in: Literal["both", "encoder", "decoder"] = Field(
+        default="both",
+        description="Only of `repmode`: which convolutions differ between structures, those of the `encoder` (with the "
+        "bottleneck), of the `decoder` (with the last convolution), or `both`. Others are plain.",
+    )
+    experts: Annotated[tuple[Expert, ...], Field(min_length=1), AfterValidator(_refuse_repeated_kernels)] = Field(
+        default=("conv5", "conv3", "conv1", "pool3", "pool5"),
+        examples=[["conv5", "conv3", "conv1", "pool3", "pool5"]],
+        description="Only of `repmode`: experts of each convolution. `conv5` is a convolution of 5^3 voxels, `pool5` "
+        "an average over 5^3 voxels with a convolution of 1^3. `conv1` and the averages may come several times.",
+    )
+    gate: Literal["softmax", "sigmoid"] = Field(
+        default="softmax",
+        description="Only of `repmode`: `softmax` for weights of the experts that sum to one, `sigmoid` for weights "
+        "that do not depend on each other.",
+    )
+    gate_layers: Annotated[Literal[1, 2], BeforeValidator(_read_digits), WHOLE] = Field(
+        default=1, description="Only of `repmode`: layers between the structure's code and the weights, 1 or 2."
+    )
+    task_embedding: Literal["one_hot", "gaussian"] = Field(
+        default="one_hot",
+        description="Only of `repmode`: code of a structure, `one_hot` or `gaussian` (a fixed random vector).",
+    )
 
 
 Kernel = Annotated[

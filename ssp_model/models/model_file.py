@@ -170,7 +170,7 @@ def _check_method(info: ModelInfo) -> None:
     if info.method not in METHODS:
         raise InputError(f"its method is {info.method!r}, known here are {', '.join(METHODS)}")
     try:
-        known = parse_model({**info.settings, "method": info.method}).model_dump()
+        known = parse_model({**info.settings, "method": info.method}).model_dump(mode="json")
     except ValidationError as error:
         # the place is the method, then the setting
         key = str(error.errors()[0]["loc"][1])

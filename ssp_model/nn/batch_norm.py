@@ -55,10 +55,12 @@ class AllReduceBatchNorm3d(nn.BatchNorm3d):
 
 
 def synchronise_batch_norm(network: nn.Module, device: torch.device) -> None:
-    """Make each batch norm of a network see the samples of all processes."""
+    """Make each batch norm of a network see the samples of all processes. A frozen one does not look at samples."""
     for name, child in network.named_children():
         if not isinstance(child, nn.BatchNorm3d):
             synchronise_batch_norm(child, device)
+        elif not child.weight.requires_grad:
+            continue
         elif device.type == "cuda":
             setattr(network, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
         else:

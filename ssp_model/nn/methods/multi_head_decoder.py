@@ -85,3 +85,4 @@ class MultiHeadDecoder(Method):
         self.requires_grad_(requires_grad=False)
         self.decoders.append(TaskDecoder(self.width, self.kernel))
         self.num_tasks += 1
+        self.train(self.training)

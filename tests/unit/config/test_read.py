@@ -4,6 +4,7 @@ import json
 import re
 from copy import deepcopy
 from datetime import date
+from typing import get_args
 
 import jsonschema
 import pytest
@@ -15,7 +16,7 @@ from snakemake.io import PeriodicityDetector
 from ssp_model.config import docs as config_module
 from ssp_model.config.docs import TABLE_END, TABLE_START, docs_table, schema_json
 from ssp_model.config.read import parse_config, parse_section, read_config, read_yaml
-from ssp_model.config.schema import Config, PredictConfig, Section, sections_of
+from ssp_model.config.schema import Config, ModelConfig, PredictConfig, Section, sections_of
 from ssp_model.errors import InputError
 from tests.helpers import PROJECT
 
@@ -31,11 +32,13 @@ def test_schema_and_docs_are_those_of_the_models():
 
 def test_every_key_is_explained_and_has_its_default_in_config_yaml(config_values):
     def check(section, values):
-        assert list(values) == list(section.model_fields)
+        # what one method alone has, has its default beside its description
+        own = {key for key, field in section.model_fields.items() if not field.is_required()}
+        assert own == set() or section in get_args(ModelConfig)
+        assert [*values, *(key for key in section.model_fields if key in own)] == list(section.model_fields)
         for key, field in section.model_fields.items():
             options = getattr(field.annotation, "__args__", (field.annotation,))
             inner = [kind for kind in options if isinstance(kind, type) and issubclass(kind, config_module.Section)]
-            assert field.is_required(), f"{key} has a default besides config.yaml's"
             if inner:
                 check(inner[0], values[key])
             else:
@@ -124,8 +127,25 @@ CHARACTERS = "should have only the characters A-Z, a-z, 0-9, _ and -, and begin 
         (
             "model",
             {"method": "repmode", "width": 1, "kernel": 3},
-            "model.kernel is not a key (known here: method, width).",
+            "model.kernel is not a key (known here: method, width, mode_in, experts, ",
         ),
+        ("model.mode_in", "none", "model.mode_in is 'none' but should be 'both', 'encoder' or 'decoder'."),
+        (
+            "model.experts",
+            "conv5",
+            "model.experts is 'conv5' but should be a list, such as [conv5, conv3, conv1, pool3",
+        ),
+        (
+            "model.experts",
+            None,
+            "model.experts is null but should be a list, such as [conv5, conv3, conv1, pool3, pool5]",
+        ),
+        ("model.experts", [], "model.experts is [] but should have at least one entry."),
+        ("model.experts", ["conv5", "conv7"], "entry 2 of model.experts is 'conv7' but should be 'conv5', 'conv3', "),
+        ("model.experts", ["conv3", "conv3"], "model.experts is ['conv3', 'conv3'] but should have conv3 only once."),
+        ("model.gate", True, "model.gate is true but should be 'softmax' or 'sigmoid'."),
+        ("model.gate_layers", 3, "model.gate_layers is 3 but should be 1 or 2."),
+        ("model.task_embedding", 1, "model.task_embedding is 1 but should be 'one_hot' or 'gaussian'."),
         ("model", {"method": "multi_head_last", "width": 1, "kernel": 4}, "model.kernel is 4 but should be 5 or 3."),
         ("train", None, "train is null but should hold keys (patch, epochs, ...)."),
         ("dna", 3, "dna is 3 but should hold keys (name, quota, ...)."),
@@ -155,6 +175,7 @@ def test_wrong_values_are_named(config_values, key, value, sentence):
     [
         ("train.epochs", True, "a whole number"),
         ("model.width", False, "a whole number"),
+        ("model.gate_layers", True, "a whole number"),
         ("train.warmup_steps", False, "a whole number"),
         ("train.early_stopping", True, "a whole number"),
         ("split.seed", True, "a whole number"),
@@ -179,9 +200,9 @@ def test_true_is_no_number_in_a_list(config_values):
 def keys_of(section: type[Section], values: dict, prefix: str = "") -> list[str]:
     """All keys of a config, sections included."""
     keys = []
-    for key in section.model_fields.keys() & values.keys():
+    for key in section.model_fields:
         keys.append(prefix + key)
-        if isinstance(values[key], dict) and (inner := sections_of(section.model_fields[key])):
+        if isinstance(values.get(key), dict) and (inner := sections_of(section.model_fields[key])):
             keys += keys_of(inner[0], values[key], f"{prefix}{key}.")
     return sorted(keys)
 
@@ -249,6 +270,13 @@ def test_the_texts_of_the_command_line_are_read_as_their_values(config_values):
     assert (train.patch, config.seeds, config.predict.overlap) == ((16, 32, 32), (0, 1), 0.25)
     assert (config.predict.patch, config.evaluate.model, config.evaluate.test_set, config.dna) == (None,) * 4
     assert (model.width, model.kernel) == (8, 3)
+
+
+def test_the_settings_of_repmode_may_be_text(config_values):
+    """A list of the command line holds text too."""
+    texts = {"method": "repmode", "width": "2", "gate_layers": "2", "experts": ["conv3", "pool3", "pool3"]}
+    model = parse_config(config_values | {"model": texts}).model
+    assert (model.gate_layers, model.experts, model.gate) == (2, ("conv3", "pool3", "pool3"), "softmax")
 
 
 def test_null_as_text_is_a_name_where_no_null_may_be(config_values):

@@ -8,29 +8,20 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torch import nn
 
+from ssp_model.config.ablations import ABLATIONS
 from ssp_model.config.schema import ModelConfig, method_of, parse_model
 from ssp_model.models.model_file import ModelInfo, load_model, make_network, save_model
-from ssp_model.nn.method import Method
 from ssp_model.nn.methods import METHODS
 from ssp_model.simulation.simulate import SimulationConfig, channel_names, simulate_image
+from tests.helpers import random_network
 
-SETTINGS = [("repmode", {}), *product(sorted(METHODS.keys() - {"repmode"}), [{"kernel": 5}, {"kernel": 3}])]
+SETTINGS = [
+    ("repmode", {}),
+    *(("repmode", ablation.settings) for ablation in ABLATIONS.values()),
+    *product(sorted(METHODS.keys() - {"repmode"}), [{"kernel": 5}, {"kernel": 3}]),
+]
 every_method = pytest.mark.parametrize(("method", "own"), SETTINGS)
-
-
-def random_network(method: str, num_tasks: int, seed: int, **own: int) -> Method:
-    """A network with random weights and, as after training, random statistics in its batch norms."""
-    torch.manual_seed(seed)
-    network = make_network(method, num_tasks, own)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            nn.init.normal_(module.running_mean, std=0.3)
-            nn.init.uniform_(module.running_var, 0.3, 3)
-            nn.init.normal_(module.weight, 1, 0.3)
-            nn.init.normal_(module.bias, std=0.3)
-    return network.eval()
 
 
 def test_every_method_is_tested_and_has_its_settings():
