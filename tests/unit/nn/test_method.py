@@ -168,7 +168,7 @@ def test_a_hundred_steps_reduce_the_loss(method, simulated):
 @torch.no_grad()
 def test_a_model_file_keeps_the_network(method, own, tmp_path):
     network = random_network(method, 2, 0, width=1, **own)
-    settings = parse_model({"method": method, "width": 1, **own}).model_dump()
+    settings = parse_model({"method": method, "width": 1, **own}).model_dump(mode="json")
     info = ModelInfo(
         structures=("tom20", "zo1"),
         method=settings.pop("method"),
