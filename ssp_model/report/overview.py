@@ -39,8 +39,6 @@ STAGES = {
     "structure_page": "make the report",
     "composite_page": "make the report",
     "compare_page": "make the report",
-    "measure_cost": "measure what the models cost",
-    "benchmark_page": "make the report",
 }
 """The stage of each rule, in words."""
 

@@ -107,6 +107,7 @@ CHARACTERS = "should have only the characters A-Z, a-z, 0-9, _ and -, and begin 
         ("experiment", "a" * 20, f"experiment is '{'a' * 20}' but should not end in 'a' 20 times or more, because"),
         ("structures", ["x" + "ab" * 20], "but should not end in 'ab' 20 times or more, because Snakemake refuses"),
         ("experiment", "data", "the experiment can't be called data: a page of the report has this name"),
+        ("experiment", "benchmark", "the experiment can't be called benchmark: a page of the report has this name"),
         ("train.learning_rate", float("inf"), "train.learning_rate is inf but should be a finite number."),
         ("train.learning_rate", 0, "train.learning_rate is 0 but should be more than 0."),
         ("split.fit_fraction", 1, "split.fit_fraction is 1 but should be less than 1."),

@@ -89,7 +89,8 @@ def test_many_images_take_no_more_memory(monkeypatch):
 
 
 def test_with_too_few_images_nothing_is_known():
-    one_image = resampled_means({"a": {"dna": np.ones((3, 1)), "zo1": np.ones((3, 9))}})["a"]
+    with np.errstate(all="raise"):
+        one_image = resampled_means({"a": {"dna": np.ones((3, 1)), "zo1": np.ones((3, 9))}})["a"]
     assert np.isnan(interval_of(one_image["dna"], 9)).all()
     assert np.isnan(interval_of(pooled(one_image, {"dna": 1, "zo1": 9}), 10)).all()
     assert np.isnan(interval_of(one_image["zo1"], 4)).all()

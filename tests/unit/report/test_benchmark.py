@@ -255,9 +255,16 @@ def test_experiments_without_scores_are_left_out(make, tmp_path):
     again = tmp_path / "again"
     benchmark_page(METHODS, *files, images_from="here", csv=again / "benchmark.csv", page=again / "benchmark.html")
     assert [row[0] for row in Page(again).rows("MSE (lower is better)")[1:]] == ["Multi-Net", "RepMode"]
-    # and scores of what is no part of the benchmark
-    benchmark_page(METHODS[:2], *files, images_from="here", csv=again / "benchmark.csv", page=again / "benchmark.html")
-    assert [row[0] for row in Page(again).rows("MSE (lower is better)")[1:]] == ["RepMode"]
+
+
+def test_scores_of_other_experiments_do_not_count(make, tmp_path):
+    made = make(METHODS[0], BEFORE)
+    scores = sorted(made.folder.glob("scores-*.csv"))
+    benchmark_page([BEFORE], scores, [], [], images_from="", csv=tmp_path / "a.csv", page=tmp_path / "a.html")
+    table = pd.read_csv(tmp_path / "a.csv")
+    # the structure that only the other was scored on is no part of all
+    assert table.structure.unique().tolist() == ["dna", "zo1", "all"]
+    assert set(table.experiment) == {"x-before"}
 
 
 def test_without_any_scores_there_is_no_page(tmp_path):
