@@ -3,12 +3,15 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ssp_model.errors import InputError
 from ssp_model.log import log_to_terminal
+
+if TYPE_CHECKING:
+    from ssp_model.training.distributed import Placement
 
 typer_app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +29,14 @@ ConfigFiles = Annotated[
     typer.Option(metavar="FILE", help="Config file (YAML). Repeat the option: later files override earlier ones."),
 ]
 Threads = Annotated[int, typer.Option(min=1, metavar="N", help="Number of CPU threads.")]
+TrainSet = Annotated[Path, typer.Argument(metavar="TRAIN", help="Training dataset, such as train.h5.")]
+ValSet = Annotated[Path, typer.Argument(metavar="VAL", help="Validation dataset, such as val.h5.")]
+TrainingFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for model, history and checkpoint.")]
+TrainingSeed = Annotated[int, typer.Option(metavar="N", help="Random seed for weights, crops and their order.")]
+Devices = Annotated[int, typer.Option(metavar="N", help="Processes on each node, a GPU each.")]
+Nodes = Annotated[int, typer.Option(metavar="N", help="Number of nodes; more than 1 needs Slurm.")]
+Cache = Annotated[str, typer.Option(metavar="PLACE", help="Where to read crops from: disk, scratch or memory.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print parameters, memory and steps, and train nothing.")]
 
 
 def example(line: str) -> str:
@@ -118,33 +129,112 @@ def preflight(
 
 @typer_app.command(epilog=example("ssp train train.h5 val.h5 trial --config config.yaml"))
 def train(
-    train_set: Annotated[Path, typer.Argument(metavar="TRAIN", help="Training dataset, such as train.h5.")],
-    val_set: Annotated[Path, typer.Argument(metavar="VAL", help="Validation dataset, such as val.h5.")],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for model, history and checkpoint.")],
+    train_set: TrainSet,
+    val_set: ValSet,
+    folder: TrainingFolder,
     config: ConfigFiles,
-    seed: Annotated[int, typer.Option(metavar="N", help="Random seed for weights, crops and their order.")] = 0,
+    structure: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="all of the datasets",
+            help="Structure to train on. Repeat the option for several.",
+        ),
+    ] = None,
+    seed: TrainingSeed = 0,
     threads: Threads = 1,
-    devices: Annotated[int, typer.Option(metavar="N", help="Processes on each node, a GPU each.")] = 1,
-    nodes: Annotated[int, typer.Option(metavar="N", help="Number of nodes; more than 1 needs Slurm.")] = 1,
-    cache: Annotated[
-        str, typer.Option(metavar="PLACE", help="Where to read crops from: disk, scratch or memory.")
-    ] = "disk",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print parameters, memory and steps, and train nothing.")
-    ] = False,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    cache: Cache = "disk",
+    dry_run: DryRun = False,
 ) -> None:
     """Train a model, or resume a training.
 
     To resume a training that was stopped, run the same command again.
     """
-    from ssp_model.config.read import read_config
     from ssp_model.training.distributed import Placement
+
+    where = Placement(devices, nodes, threads, cache)
+    _train(train_set, val_set, folder, config, seed=seed, structures=structure, where=where, dry_run=dry_run)
+
+
+@typer_app.command(
+    epilog=example("ssp extend model.safetensors train.h5 val.h5 extended --structure tom20 --config config.yaml")
+)
+def extend(
+    model: ModelFile,
+    train_set: TrainSet,
+    val_set: ValSet,
+    folder: TrainingFolder,
+    config: ConfigFiles,
+    structure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="the one that the model does not know",
+            help="Structure to add. Samples of other structures are not used.",
+        ),
+    ] = None,
+    seed: TrainingSeed = 0,
+    threads: Threads = 1,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    cache: Cache = "disk",
+    dry_run: DryRun = False,
+) -> None:
+    """Teach a trained model one more structure.
+
+    The new model also predicts all structures of the old one, exactly as before. Method and settings are those of the
+    old model. To resume a training that was stopped, run the same command again.
+    """
+    from ssp_model.training.distributed import Placement
+
+    where = Placement(devices, nodes, threads, cache)
+    structures = [structure] if structure else None
+    _train(
+        train_set,
+        val_set,
+        folder,
+        config,
+        seed=seed,
+        structures=structures,
+        where=where,
+        dry_run=dry_run,
+        extends=model,
+    )
+
+
+def _train(
+    train_set: Path,
+    val_set: Path,
+    folder: Path,
+    config: list[Path],
+    *,
+    seed: int,
+    structures: list[str] | None,
+    where: "Placement",
+    dry_run: bool,
+    extends: Path | None = None,
+) -> None:
+    """Train a model, or extend one."""
+    from ssp_model.config.read import read_config
     from ssp_model.training.dry_run import describe_training
     from ssp_model.training.train import Recipe, TrainFiles, train_model
 
     settings = read_config(config)
+    if extends is None and settings.train.extend:
+        extends = Path(settings.train.extend)
+    recipe = Recipe(
+        settings.model,
+        settings.train,
+        settings.predict,
+        settings.experiment,
+        seed,
+        structures=tuple(structures) if structures else None,
+        extends=extends,
+    )
     if dry_run:
-        for name, text in describe_training(train_set, settings.model, settings.train).items():
+        for name, text in describe_training(train_set, recipe).items():
             typer.echo(f"{name}: {text}")
         return
     files = TrainFiles(
@@ -156,8 +246,7 @@ def train(
         checkpoint=folder / "checkpoint",
         tracking=folder / "wandb",
     )
-    recipe = Recipe(settings.model, settings.train, settings.predict, settings.experiment, seed)
-    train_model(files, recipe, tracking=settings.tracking, placement=Placement(devices, nodes, threads, cache))
+    train_model(files, recipe, tracking=settings.tracking, placement=where)
 
 
 @typer_app.command(

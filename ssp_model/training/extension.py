@@ -90,6 +90,18 @@ def extended_network(model: Path, train_set: Dataset, val_set: Dataset) -> Metho
                     f"{dataset.path} was made with the preprocess.{key} {_shown(found)}, but the images of {model} "
                     f"with {_shown(wanted)}; make the dataset with the value of the model."
                 )
+    extend_network(network, model)
+    return network
+
+
+def extend_network(network: Method, model: Path) -> None:
+    """Extend the network of a model file by one task.
+
+    Raises
+    ------
+    InputError
+        The method has no such way.
+    """
     try:
         network.extend()
     except NotImplementedError:
@@ -97,7 +109,6 @@ def extended_network(model: Path, train_set: Dataset, val_set: Dataset) -> Metho
             f"{model} is a model of {network.title}, which can't be extended by a structure; train a model on all "
             "structures, or extend one of another method, such as repmode."
         ) from None
-    return network
 
 
 def _shown(value: Any) -> str:

@@ -27,6 +27,7 @@ COMMANDS = [
     "simulate",
     "preflight",
     "train",
+    "extend",
     "predict",
     "evaluate",
     "view",

@@ -177,7 +177,10 @@ def spied(tmp_path_factory):
         file.write("\n\ndef source_digest(*modules):\n    return modules\n")
     noting = """
 import json
-counted = {rule.name: rule.params.code for rule in workflow.rules if "code" in rule.params.keys()}
+from types import SimpleNamespace
+own = SimpleNamespace(experiment=CONFIG.experiment)
+codes = {rule.name: rule.params.code for rule in workflow.rules if "code" in rule.params.keys()}
+counted = {name: code(own) if callable(code) else code for name, code in codes.items()}
 Path("counted.json").write_text(json.dumps(counted))
 """
     (copy / "Snakefile").write_text((PROJECT / "Snakefile").read_text() + noting)
@@ -202,8 +205,11 @@ def test_rules_count_the_code_of_their_method(spied, tmp_path, evaluate, methods
         for rule, names in counted.items()
     }
     assert {rule: names for rule, names in methods.items() if names} == {
-        "train_model": ["multi_head_last"],
-        "training_page": ["multi_head_last"],
+        "train_model": methods_evaluated,
+        "train_structure": methods_evaluated,
+        "join_models": methods_evaluated,
+        "measure_cost": methods_evaluated,
+        "training_page": methods_evaluated,
         "evaluate_structure": methods_evaluated,
         "predict_composite": methods_evaluated,
         "predict_images": methods_evaluated,

@@ -1,35 +1,45 @@
-"""Files that a config gives for the evaluation: opened before anything runs."""
+"""Files that a config gives: opened before anything runs."""
 
 import re
 
 import pytest
 
-from ssp_model.config.schema import EvaluateConfig
+from ssp_model.config.read import parse_config
 from ssp_model.errors import InputError
 from ssp_model.evaluation.given import check_given_files
 
 
-def check(**files) -> None:
-    check_given_files(EvaluateConfig(**{"model": None, "test_set": None, "save_images": "all"} | files))
+@pytest.fixture
+def check(config_values):
+    def check(**files) -> None:
+        for key, path in files.items():
+            config_values["train" if key == "extend" else "evaluate"][key] = path
+        check_given_files(parse_config(config_values))
+
+    return check
 
 
-def test_right_files_and_objects_in_s3_pass(model, datasets):
+def test_right_files_and_objects_in_s3_pass(check, model, datasets):
     check()
-    check(model=str(model), test_set=str(datasets["test"]))
-    check(model="s3://lab/model.safetensors", test_set="s3://lab/test.h5")
+    check(model=str(model), test_set=str(datasets["test"]), extend=str(model))
+    check(model="s3://lab/model.safetensors", test_set="s3://lab/test.h5", extend="s3://lab/model.safetensors")
 
 
-@pytest.mark.parametrize("key", ["model", "test_set"])
-def test_a_missing_file_is_named_in_full(tmp_path, monkeypatch, key):
+@pytest.mark.parametrize("key", ["evaluate.model", "evaluate.test_set", "train.extend"])
+def test_a_missing_file_is_named_in_full(check, tmp_path, monkeypatch, key):
     monkeypatch.chdir(tmp_path)
-    sentence = f"evaluate.{key}: there is no file {tmp_path}/mine; correct the path."
+    sentence = f"{key}: there is no file {tmp_path}/mine; correct the path."
     with pytest.raises(InputError, match=re.escape(sentence)):
-        check(**{key: "mine"})
+        check(**{key.partition(".")[2]: "mine"})
 
 
-def test_files_of_other_kinds_are_named(model, datasets, tmp_path):
+def test_files_of_other_kinds_are_named(check, model, datasets, tmp_path):
+    with pytest.raises(InputError, match=rf"^train\.extend: {datasets['test']} can't be read as a model file"):
+        check(extend=str(datasets["test"]))
+    check(extend=None)
     with pytest.raises(InputError, match=rf"^evaluate\.model: {datasets['test']} can't be read as a model file"):
         check(model=str(datasets["test"]))
+    check(model=None)
     with pytest.raises(InputError, match=rf"^evaluate\.test_set: {model} can't be read as a dataset"):
         check(test_set=str(model))
     volumes = tmp_path / "tom20-volumes.h5"

@@ -21,8 +21,9 @@ from ssp_model.training import loader as loader_module
 from ssp_model.training.distributed import Placement
 from ssp_model.training.dry_run import describe_training
 from ssp_model.training.scratch import scratch_copy
+from ssp_model.training.train import Recipe
 from tests import helpers
-from tests.helpers import train_files
+from tests.helpers import WINDOWS, train_files
 
 
 def train(datasets, folder, config, seed=0, **options):
@@ -141,7 +142,8 @@ def test_images_that_do_not_fit_in_memory(datasets, tmp_path, train_config, monk
 
 
 def test_dry_run_tells_what_it_takes(datasets, train_config):
-    told = describe_training(datasets["train"], RepModeConfig(method="repmode", width=2), train_config)
+    recipe = Recipe(RepModeConfig(method="repmode", width=2), train_config, WINDOWS, "test", seed=0)
+    told = describe_training(datasets["train"], recipe)
     parameters = sum(parameter.numel() for parameter in RepMode(2, 2).parameters())
     assert told["parameters"] == f"{parameters:,}"
     assert told["steps"] == "6 (2 an epoch of 4 samples, 3 epochs)"
