@@ -29,6 +29,7 @@ STAGES = {
     "join_models": "train the networks of single structures",
     "evaluate_structure": "predict and score the test images",
     "summarise_scores": "summarise the scores",
+    "measure_cost": "measure what the models cost",
     "predict_composite": "predict all structures in one image",
     "predict_images": "predict images",
     "list_predictions": "predict images",
@@ -39,6 +40,7 @@ STAGES = {
     "structure_page": "make the report",
     "composite_page": "make the report",
     "compare_page": "make the report",
+    "benchmark_page": "make the report",
 }
 """The stage of each rule, in words."""
 

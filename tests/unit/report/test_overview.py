@@ -42,8 +42,8 @@ def test_each_rule_has_its_stage_in_words():
     rules = [
         re.match(r"\w+", block)[0]
         for path in (PROJECT / "rules").glob("*.smk")
-        for block in re.split(r"^ *(?:rule|checkpoint) ", path.read_text(), flags=re.MULTILINE)[1:]
-        if "benchmark:" in block
+        for block in re.split(r"^ *(?:use rule \w+ as|rule|checkpoint) ", path.read_text(), flags=re.MULTILINE)[1:]
+        if re.search(r"^ +benchmark:$", block, re.MULTILINE)
     ]
     assert len(rules) > 10
     assert set(rules) == STAGES.keys()
