@@ -1,7 +1,6 @@
 """Methods: ways to predict several structures with one network. Each method is a file.
 
-To add a method, write `nn/methods/{name}.py` with a class that is a `Method` (`nn/method.py`), name the class below,
-and describe its settings in `config/schema.py`. Nothing else names a method. CONTRIBUTING.md lists the steps.
+README.md beside this file shows how to add one.
 """
 
 from importlib import import_module
