@@ -1,6 +1,7 @@
 """The checked configuration, names used in several rules, and what is said at the end."""
 
 import math
+import os
 import re
 import sys
 import time
@@ -99,7 +100,7 @@ TEST_SET = given(CONFIG.evaluate.test_set) if CONFIG.evaluate.test_set else "res
 GPU_DRIVERS = ["/dev/nvidiactl", "/dev/kfd", "/dev/dxg"]
 HAS_GPU = any(Path(driver).exists() for driver in GPU_DRIVERS)
 if workflow.is_main_process:
-    for name, limit in {"raw_archives": 1, "gpu": 1 if HAS_GPU else sys.maxsize}.items():
+    for name, limit in {"raw_archives": 1, "gpu": 1 if HAS_GPU else os.cpu_count()}.items():
         if name not in workflow.global_resources:
             workflow.register_resource(name, limit)
 

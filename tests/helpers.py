@@ -143,10 +143,10 @@ def snakemake(folder: Path, config: dict, *arguments: str) -> subprocess.Complet
     return ran
 
 
-def random_network(method: str, num_tasks: int, seed: int, *, added: int = 0, **own: object) -> Method:
+def random_network(method: str, num_tasks: int, seed: int, **own: object) -> Method:
     """Return a network with random weights and, as after training, random statistics in its batch norms."""
     torch.manual_seed(seed)
-    network = make_network(method, num_tasks, own, added)
+    network = make_network(method, num_tasks, own)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm3d):
             nn.init.normal_(module.running_mean, std=0.3)
