@@ -1,5 +1,6 @@
 # make install   set up; the others do this first
 # make demo      run the whole workflow on a simulated collection, and write a report
+# make benchmark compare all methods at tiny size on a simulated collection, and write a page
 # make test      run the tests
 # make lint      check style and types
 PYTHON ?= python3
@@ -7,8 +8,9 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 DEMO := results/demo
 REPORT := $(DEMO)/report.html
+QUICK := results/quick
 
-.PHONY: install demo test test-unit test-e2e test-slurm lint clean
+.PHONY: install demo benchmark test test-unit test-e2e test-slurm lint clean
 .DEFAULT_GOAL := demo
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -27,6 +29,11 @@ demo: $(INSTALLED)
 		$(BIN)/snakemake --quiet --configfile demo/config.yaml --directory $(DEMO) --report report.html; \
 	fi
 	@echo "The report: $(REPORT)"
+
+benchmark: $(INSTALLED)
+	$(BIN)/ssp simulate $(QUICK)/collection --config benchmark/quick_collection.yaml --workers 2
+	$(BIN)/snakemake --cores all --configfile benchmark/quick.yaml --directory $(QUICK) benchmark
+	@echo "The page: $(QUICK)/results/report/benchmark.html"
 
 # Three sessions side by side, as many tests wait for a scheduler or a server. Threads that spin while they wait for each
 # other would take the cores from the other sessions, which is many times slower: so one thread, and passive waiting.
@@ -51,4 +58,4 @@ lint: $(INSTALLED)
 	$(BIN)/snakemake --lint
 
 clean:
-	rm -rf .venv results/demo results/tests .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv results/demo results/quick results/tests .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
