@@ -1,29 +1,5 @@
 """The benchmark: methods, ablations and increments, each an experiment of its own, and one page of all."""
 
-# models that are only there to be extended have no scores
-SCORED = [name for name, experiment in CELLS.items() if experiment.scored != ()]
-
-
-def of_cells(pattern, cells):
-    """A path for each seed of some experiments of the benchmark."""
-    return expand(pattern, experiment=cells, seed=CONFIG.seeds)
-
-
-def checked_page(wildcards):
-    """The page, if the benchmark can be made."""
-    try:
-        check_matrix(CONFIG)
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
-    return rules.benchmark_page.output
-
-
-def entry(name):
-    """What the page tells of an experiment, as plain values for params."""
-    cell = CELLS[name]
-    values = {key: getattr(cell, key) for key in ("name", "kind", "title", "structures", "extends", "published")}
-    return {**values, "method": cell.model.method}
-
 
 rule measure_cost:
     input:
@@ -83,10 +59,3 @@ rule benchmark_page:
         "Compare methods, ablations and increments"
     script:
         "../workflow/scripts/benchmark_page.py"
-
-
-rule benchmark:
-    input:
-        checked_page,
-    message:
-        "The comparison of methods, ablations and increments"

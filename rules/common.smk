@@ -21,6 +21,7 @@ from ssp_model.collection.tabulate import checksum, first_structures, samples_of
 from ssp_model.config.matrix import check_matrix, matrix, own_experiment
 from ssp_model.config.read import parse_config, read_yaml
 from ssp_model.config.schema import TrainConfig
+from ssp_model.devices import has_gpu
 from ssp_model.errors import InputError
 from ssp_model.evaluation.given import check_given_files
 from ssp_model.nn.methods import METHODS
@@ -97,10 +98,8 @@ TEST_SET = given(CONFIG.evaluate.test_set) if CONFIG.evaluate.test_set else "res
 # one archive of raw images at a time, from download to conversion, and one job a GPU; a profile may allow more.
 # Limits set in a profile alone would be lost with --resources on the command line. What a scheduler has given a job
 # is not limited again there. Without a GPU, only the cores limit how many jobs run.
-GPU_DRIVERS = ["/dev/nvidiactl", "/dev/kfd", "/dev/dxg"]
-HAS_GPU = any(Path(driver).exists() for driver in GPU_DRIVERS)
 if workflow.is_main_process:
-    for name, limit in {"raw_archives": 1, "gpu": 1 if HAS_GPU else os.cpu_count()}.items():
+    for name, limit in {"raw_archives": 1, "gpu": 1 if has_gpu() else os.cpu_count()}.items():
         if name not in workflow.global_resources:
             workflow.register_resource(name, limit)
 
@@ -325,6 +324,31 @@ def benchmarks_of_rules(wildcards):
     # patterns, not files: which files are there must not decide whether the page is up to date
     values = defaultdict(lambda: "*", experiment=CONFIG.experiment)
     return {rule.name: apply_wildcards(rule.benchmark, values) for rule in workflow.rules if rule.benchmark}
+
+
+# models that are only there to be extended have no scores
+SCORED = [name for name, experiment in CELLS.items() if experiment.scored != ()]
+
+
+def of_cells(pattern, cells):
+    """A path for each seed of some experiments of the benchmark."""
+    return expand(pattern, experiment=cells, seed=CONFIG.seeds)
+
+
+def checked_page(wildcards):
+    """The page, if the benchmark can be made."""
+    try:
+        check_matrix(CONFIG)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    return rules.benchmark_page.output
+
+
+def entry(name):
+    """What the page tells of an experiment, as plain values for params."""
+    cell = CELLS[name]
+    values = {key: getattr(cell, key) for key in ("name", "kind", "title", "structures", "extends", "published")}
+    return {**values, "method": cell.model.method}
 
 
 def say(text):

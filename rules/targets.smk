@@ -106,3 +106,10 @@ rule predict:
         of_each_run(f"{IMAGES}.csv") if CONFIG.predict.images else [],
     message:
         "The predictions of predict.images"
+
+
+rule benchmark:
+    input:
+        checked_page,
+    message:
+        "The comparison of methods, ablations and increments"

@@ -21,7 +21,7 @@ RULES = {
 }
 TARGETS = {
     *("report", "preflight", "download", "convert", "split", "dna", "integrate", "train", "evaluate"),
-    *("predict", "compare"),
+    *("predict", "compare", "benchmark"),
 }
 
 
