@@ -2,8 +2,8 @@
 
 With 12 tasks and width 32 the network has 123,877,633 parameters. A window of 32 x 128 x 128 voxels takes 546 GMAC.
 
-The settings after `width` are those of the paper's ablations, which `config/ablations.py` lists. Not all of their details
-are known. These are our choices:
+The settings after `width` are those of the paper's ablations, which `config/ablations.py` lists. Not all of their
+details are known. These are our choices:
 
 - A convolution without MoDE is a plain one of 5^3 voxels, the same for all tasks. The bottleneck belongs to the
   encoder, the last convolution to the decoder.
