@@ -209,6 +209,33 @@ def test_two_nodes_give_the_curve_of_one(run, simulated):
         np.testing.assert_allclose(two[column], one[column], rtol=1e-5, err_msg=column)
 
 
+def test_experiments_of_a_benchmark(run, simulated):
+    """Networks that are trained alone, and a model that is extended after the one that it extends."""
+    configure(run, simulated, "compared", {"epochs": 2, "validate_every": 1})
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["benchmark"] = {"methods": ["multi_net"], "ablations": [], "increments": ["fibrillarin"]}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    cells = {"multi_net": 3, "multi_head_decoder_extended_fibrillarin": 1}
+    targets = [f"results/evaluation/compared-{cell}/seed-0/overall.csv" for cell in cells]
+    said = snakemake(run, *targets, "results/costs/compared-multi_net.csv")
+    assert all((run / path).exists() for path in targets), said
+    submitted = re.findall(r"has been submitted with SLURM jobid (\d+)", said)
+    jobs = [job for job in jobs_of_slurm() if job["JobId"] in submitted]
+    counts = {
+        rule: len(of_rule(jobs, rule))
+        for rule in ("train_model", "train_structure", "join_models", "evaluate_structure", "measure_cost")
+    }
+    assert counts == {
+        "train_model": 2,
+        "train_structure": 3,
+        "join_models": 1,
+        "evaluate_structure": sum(cells.values()),
+        "measure_cost": 1,
+    }
+    assert {job["Partition"] for job in jobs if "gpu" in job.get("TresPerJob", "")} == {"gpu"}
+    assert not any("gpu" in job.get("TresPerJob", "") for job in of_rule(jobs, "join_models"))
+
+
 def test_own_images(slurm, tmp_path):
     make_own_images(tmp_path / "images")
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(OWN_CONFIG | {"tracking": {"wandb": "disabled"}}))

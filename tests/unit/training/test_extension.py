@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from ssp_model.config.schema import MultiHeadDecoderConfig, MultiHeadLastConfig
 from ssp_model.errors import InputError
 from ssp_model.models.model_file import load_model, read_info, save_model
+from ssp_model.training import train as train_module
 from ssp_model.training.checkpoint import Checkpoint
 from tests import helpers
 from tests.helpers import train_files
@@ -53,12 +54,19 @@ def test_what_the_model_knew_stays_the_same_to_the_bit(base, datasets_of_five, t
     assert not any("zo1" in column for column in history)
 
 
-def test_the_file_tells_how_it_came_to_be(base, datasets_of_five, tmp_path, config):
+def test_the_file_tells_how_it_came_to_be(base, datasets_of_five, tmp_path, config, monkeypatch):
     """Images are prepared and cut for it as before, whatever the config of the extension says."""
+    validate, patches = train_module.validate, []
+
+    def validate_and_note(network, val_set, windows, *arguments, **options):
+        patches.append(windows.patch)
+        return validate(network, val_set, windows, *arguments, **options)
+
+    monkeypatch.setattr(train_module, "validate", validate_and_note)
     other = config.model_copy(update={"patch": (16, 16, 32), "epochs": 2})
     info = read_info(extend(base, datasets_of_five, tmp_path / "extended", other).model)
     before = read_info(base)
-    assert info.patch == before.patch == (16, 32, 16)
+    assert info.patch == before.patch == patches[0] == (16, 32, 16)
     assert (info.voxel_size_um, info.preprocess, info.settings) == (
         before.voxel_size_um,
         before.preprocess,

@@ -1,5 +1,8 @@
 """A training on some structures of a dataset."""
 
+import hashlib
+import json
+
 import pandas as pd
 import pytest
 import torch
@@ -87,6 +90,12 @@ def test_the_digest_knows_which_samples_are_used(datasets_of_five):
     assert len(digests) == 3
     with Dataset(datasets_of_five["train"]) as every, Dataset(datasets_of_five["train"], ("tom20", "zo1")) as named:
         assert every.digest() == named.digest()
+        # as earlier versions had it, so that their trainings resume
+        text = every.index.to_csv(index=False) + json.dumps(every.config, sort_keys=True)
+        assert every.digest() == hashlib.sha256(text.encode()).hexdigest()[:16]
+        # the same samples at other places of the file give other crops
+        named.index.index = named.index.index + 1
+        assert every.digest() != named.digest()
 
 
 def test_a_structure_that_is_not_there(datasets_of_five, tmp_path, train_config):
