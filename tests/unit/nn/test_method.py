@@ -316,7 +316,11 @@ def test_a_model_file_holds_an_extended_network(method, own, tmp_path):
     save_model(network, info, tmp_path / "model.safetensors")
     loaded, read = load_model(tmp_path / "model.safetensors")
     assert (read.added, read.structures) == (2, info.structures)
-    assert same(outputs(network, 4), outputs(loaded, 4)) == [True] * 8
+    # where weights lie in memory decides the last bit of the products of matrices in a gate of two layers
+    for found, wanted in zip(outputs(loaded, 4), outputs(network, 4), strict=True):
+        assert (
+            torch.allclose(found, wanted, rtol=1e-4, atol=1e-6) if "gate_layers" in own else torch.equal(found, wanted)
+        )
     assert [p.requires_grad for p in loaded.parameters()] == [p.requires_grad for p in network.parameters()]
 
 
