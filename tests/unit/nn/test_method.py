@@ -317,7 +317,7 @@ def test_a_model_file_holds_an_extended_network(method, own, tmp_path):
     loaded, read = load_model(tmp_path / "model.safetensors")
     assert (read.added, read.structures) == (2, info.structures)
     # where weights lie in memory decides the last bit of the products of matrices in a gate of two layers
-    for found, wanted in zip(outputs(loaded, 4), outputs(network, 4), strict=True):
+    for found, wanted in zip(sum(outputs(loaded, 4), ()), sum(outputs(network, 4), ()), strict=True):
         assert (
             torch.allclose(found, wanted, rtol=1e-4, atol=1e-6) if "gate_layers" in own else torch.equal(found, wanted)
         )
