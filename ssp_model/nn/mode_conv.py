@@ -81,6 +81,17 @@ class TaskGroups:
     counts: tuple[int, ...]
 
 
+class FixedOrderLinear(nn.Linear):
+    """Linear layer that gives the same bits wherever its weights lie in memory, also in mixed precision.
+
+    A product of matrices does not: on a CPU, a model would predict otherwise after it was saved and read.
+    """
+
+    def forward(self, x_TL: Tensor) -> Tensor:
+        """Map (T, L) to (T, outputs)."""
+        return (x_TL[:, None] * self.weight).sum(dim=2) + self.bias
+
+
 class MoDEConv3d(nn.Module):
     """Merge experts into one kernel for each task, by gating re-parameterisation."""
 
@@ -101,9 +112,9 @@ class MoDEConv3d(nn.Module):
         length = num_tasks if mixture.codes is None else mixture.codes.shape[1]
         num_weights = len(self.kinds) * out_channels
         self.gate: nn.Module = (
-            nn.Linear(length, num_weights)
+            FixedOrderLinear(length, num_weights)
             if mixture.gate_layers == 1
-            else nn.Sequential(nn.Linear(length, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, num_weights))
+            else nn.Sequential(FixedOrderLinear(length, HIDDEN), nn.ReLU(), FixedOrderLinear(HIDDEN, num_weights))
         )
         self.added_experts = nn.ParameterList()
         self.added_gates = nn.ParameterList()
@@ -123,8 +134,7 @@ class MoDEConv3d(nn.Module):
             logits = self.gate.weight.t()[tasks_T] + self.gate.bias
         else:
             codes = F.one_hot(tasks_T, self.num_tasks) if self.codes is None else self.codes[tasks_T]
-            with torch.autocast(codes.device.type, enabled=False):
-                logits = self.gate(codes.to(next(self.gate.parameters()).dtype))
+            logits = self.gate(codes.to(next(self.gate.parameters()).dtype))
         return self.weights(logits.view(-1, len(self.kinds), self.out_channels))
 
     def weights(self, logits_TEO: Tensor) -> Tensor:

@@ -83,3 +83,17 @@ def test_kernels_leave_out_what_meets_padding_only(shape):
     cropped = conv.kernels(torch.tensor([0]), torch.float64, reach(x))[0]
     assert cropped.shape[2:] == tuple(min(2 * size - 1, 5) for size in shape)
     torch.testing.assert_close(conv(x, TaskGroups(torch.tensor([0, 1]), (1, 1))), expected)
+
+
+@pytest.mark.parametrize("mixture", [Mixture(), Mixture(gate_layers=2), Mixture(codes=torch.ones(2, 12))])
+@torch.no_grad()
+def test_gates_do_not_depend_on_where_weights_lie_in_memory(mixture):
+    torch.manual_seed(0)
+    conv = MoDEConv3d(2, 1, 512, mixture)
+    wanted = conv.gates(torch.tensor([1]))
+    assert torch.equal(conv.gates(torch.tensor([0, 1]))[1:], wanted)
+    for shift in range(1, 16):
+        for parameter in conv.gate.parameters():
+            memory = torch.empty(parameter.numel() + 16)[shift : shift + parameter.numel()]
+            parameter.data = memory.view(parameter.shape).copy_(parameter)
+        assert torch.equal(conv.gates(torch.tensor([1])), wanted)
