@@ -160,7 +160,7 @@ def read_info(path: str | Path) -> ModelInfo:
 
 
 def _check_method(info: ModelInfo) -> None:
-    """Check that this version has the method, and that the settings are the method's own.
+    """Check that this version has the method, that the settings are the method's own, and that it can be extended.
 
     Raises
     ------
@@ -181,6 +181,9 @@ def _check_method(info: ModelInfo) -> None:
         # a config may say "1" for 1, but the network takes the value as it is
         if type(known[key]) is not type(value):
             raise InputError(_entry(info.settings, key, "settings."))
+    can_extend = method_class(info.method).extend is not Method.extend
+    if info.added >= len(info.structures) or (info.added and not can_extend):
+        raise InputError(_entry(vars(info), "added"))
 
 
 def _reason(error: ValidationError, values: Any) -> str:

@@ -121,6 +121,14 @@ WRONG_ENTRIES = [
     ({"settings": {"width": True}}, "its entry 'settings.width' is True"),
     ({"settings": {"width": -1}}, "its entry 'settings.width' is -1"),
     ({"settings": {"width": 1, "kernel": 4}}, "its entry 'settings.kernel' is 4"),
+    (
+        {"method": "repmode", "settings": {"width": 1, "experts": ["conv7"]}},
+        "its entry 'settings.experts' is ['conv7']",
+    ),
+    ({"method": "repmode", "settings": {"width": 1, "experts": "conv5"}}, "its entry 'settings.experts' is 'conv5'"),
+    ({"added": -1}, "its entry 'added' is -1"),
+    ({"added": 1}, "its entry 'added' is 1"),
+    ({"method": "repmode", "settings": {"width": 1}, "added": 2}, "its entry 'added' is 2"),
 ]
 
 
