@@ -11,71 +11,46 @@ alternate, so that a busy machine slows all alike. Memory is the peak of a proce
 import argparse
 import multiprocessing
 import statistics
-import time
 from concurrent.futures import ProcessPoolExecutor
 
 import pandas as pd
 import torch
 from tables import show
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+from train_step import DTYPES, Plain, Trainer, batch
 
 from ssp_model.hardware import choose_precision, device_name, process_peak_memory_mb
 from ssp_model.models.model_file import make_network
 from ssp_model.nn.methods import METHODS
-from ssp_model.nn.unet import UNet
 
 PLAIN = "plain U-Net"
-DTYPES = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-class Plain(UNet):
-    """The plain U-Net, called as a method is."""
+def trainer_of(method: str, arguments: argparse.Namespace) -> tuple[Trainer, int]:
+    """A method's network with its optimiser, and its number of tasks."""
+    torch.manual_seed(0)
+    device, dtype = "cuda" if torch.cuda.is_available() else "cpu", DTYPES[choose_precision("auto")]
+    tasks = 1 if method == "multi_net" else arguments.tasks
+    settings = {"width": arguments.width} | ({} if method == "repmode" else {"kernel": arguments.kernel})
+    network = Plain(**settings) if method == PLAIN else make_network(method, tasks, settings)
+    return Trainer(network, device, dtype), tasks
 
-    def supervised(self, x: Tensor, task: Tensor) -> list[tuple[Tensor, float]]:
-        """Predict without looking at the task."""
-        return [(self(x), 1.0)]
 
-
-class Trainer:
-    """A network with its optimizer."""
-
-    def __init__(self, method: str, arguments: argparse.Namespace) -> None:
-        torch.manual_seed(0)
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.dtype = DTYPES[choose_precision("auto")]
-        self.one_task = method == "multi_net"
-        self.tasks = 1 if self.one_task else arguments.tasks
-        settings = {"width": arguments.width} | ({} if method == "repmode" else {"kernel": arguments.kernel})
-        network: nn.Module = Plain(**settings) if method == PLAIN else make_network(method, self.tasks, settings)
-        self.network = network.to(self.device, memory_format=torch.channels_last_3d)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-4, fused=True)
-        self.x, self.y = torch.randn(2, arguments.batch, 1, *arguments.patch, device=self.device)
-        self.x = self.x.contiguous(memory_format=torch.channels_last_3d)
-        self.seconds: list[float] = []
-
-    def step(self) -> None:
-        """Do one timed step, with random tasks."""
-        task = torch.randint(self.tasks, (len(self.x),), device=self.device)
-        started = time.perf_counter()
-        with torch.autocast(self.device, self.dtype, enabled=self.dtype is not None):
-            outputs = self.network.supervised(self.x, task)
-        loss = sum(weight * (prediction.float() - self.y).square().mean() for prediction, weight in outputs)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        loss.item()
-        self.seconds.append(time.perf_counter() - started)
+def step(trainer: Trainer, tasks: int, x: Tensor, y: Tensor) -> None:
+    """One timed step, with random tasks."""
+    trainer.step(x, y, torch.randint(tasks, (len(x),), device=x.device))
 
 
 def memory_and_gmac(method: str, arguments: argparse.Namespace) -> tuple[float, float, int]:
     """Peak memory of two steps in MiB, GMAC of a step, and parameters; in a process of its own."""
-    trainer = Trainer(method, arguments)
-    trainer.step()
-    trainer.step()
+    trainer, tasks = trainer_of(method, arguments)
+    x, y = batch(arguments, trainer.device)
+    step(trainer, tasks, x, y)
+    step(trainer, tasks, x, y)
     peak = torch.cuda.max_memory_allocated() / 2**20 if trainer.device == "cuda" else process_peak_memory_mb()
     with FlopCounterMode(display=False) as counter:
-        trainer.step()
+        step(trainer, tasks, x, y)
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     return peak, counter.get_total_flops() / 2e9, parameters
 
@@ -93,12 +68,13 @@ def main() -> None:
 
     # with kernels of 3^3 RepMode's plain U-Net is another one
     names = [PLAIN, *(name for name in METHODS if name != "repmode" or arguments.kernel == 5)]
-    trainers = {name: Trainer(name, arguments) for name in names}
+    trainers = {name: trainer_of(name, arguments) for name in names}
+    x, y = batch(arguments, "cuda" if on_gpu else "cpu")
     for _ in range(arguments.steps + 2):
-        for trainer in trainers.values():
-            trainer.step()
+        for trainer, tasks in trainers.values():
+            step(trainer, tasks, x, y)
     # the first steps warm up
-    seconds = {name: statistics.median(trainer.seconds[2:]) for name, trainer in trainers.items()}
+    seconds = {name: statistics.median(trainer.seconds[2:]) for name, (trainer, _) in trainers.items()}
     del trainers
     rows = []
     for name in names:

@@ -25,7 +25,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from tables import FOLDER, show
 from torch import nn
-from train_step import MergingForEachSample, replace_convs
+from train_step import MergingForEachSample, merging
 
 from ssp_model.data.dataset import Dataset
 from ssp_model.evaluation.metrics import score
@@ -53,7 +53,7 @@ class Published(nn.Module):
 
     def __init__(self, model: RepMode, task: int) -> None:
         super().__init__()
-        self.model, self.task = replace_convs(model, MergingForEachBatch), task
+        self.model, self.task = merging(model, MergingForEachBatch), task
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 1, D, H, W)."""

@@ -12,7 +12,6 @@ import argparse
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 import pandas as pd
@@ -26,28 +25,21 @@ from ssp_model.hardware import choose_precision, device_name, process_peak_memor
 from ssp_model.nn.conv import convolve
 from ssp_model.nn.methods.repmode import RepMode
 from ssp_model.nn.mode_conv import EXPERTS, MoDEConv3d, TaskGroups
+from ssp_model.nn.unet import UNet
 
 DTYPES = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-class PlainConv3d(nn.Module):
-    """One 5^3 kernel for all tasks, in the place of a MoDE convolution."""
+class Plain(UNet):
+    """The plain U-Net, called as a method is."""
 
-    def __init__(self, mode: MoDEConv3d) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(mode.kernels(torch.tensor([0]))[0].detach().clone())
-
-    def forward(self, x: Tensor, groups: TaskGroups) -> Tensor:
-        """(N, I, D, H, W) to (N, O, D, H, W)."""
-        return convolve(x, self.weight)
+    def supervised(self, x: Tensor, task: Tensor) -> list[tuple[Tensor, float]]:
+        """Predict without looking at the task."""
+        return [(self(x), 1.0)]
 
 
-class MergingForEachSample(nn.Module):
+class MergingForEachSample(MoDEConv3d):
     """Experts merged for each sample at full size by plain operations, in float32, as published."""
-
-    def __init__(self, mode: MoDEConv3d) -> None:
-        super().__init__()
-        self.mode = mode
 
     def forward(self, x: Tensor, groups: TaskGroups) -> Tensor:
         """(N, I, D, H, W) to (N, O, D, H, W)."""
@@ -56,7 +48,7 @@ class MergingForEachSample(nn.Module):
 
     def merge(self, tasks: Tensor) -> list[Tensor]:
         """A kernel for each task, which may come several times."""
-        experts = self.mode.experts
+        experts = self.experts
         kernels = {
             "conv5": experts["conv5"],
             "conv3": F.pad(experts["conv3"], (1,) * 6),
@@ -65,25 +57,23 @@ class MergingForEachSample(nn.Module):
             "pool5": (experts["pool5"] / 125).expand(-1, -1, 5, 5, 5),
         }
         stacked = torch.stack([kernels[name] for name in EXPERTS])
-        return [(gates[..., None, None, None, None] * stacked).sum(0) for gates in self.mode.gates(tasks)]
+        return [(gates[..., None, None, None, None] * stacked).sum(0) for gates in self.gates(tasks)]
 
 
-def replace_convs(network: nn.Module, make: Callable[[MoDEConv3d], nn.Module]) -> nn.Module:
-    """Put something else in the place of each MoDE convolution."""
-    for name, child in network.named_children():
-        if isinstance(child, MoDEConv3d):
-            setattr(network, name, make(child))
-        else:
-            replace_convs(child, make)
+def merging(network: RepMode, kind: type[MoDEConv3d]) -> RepMode:
+    """Let each MoDE convolution of a network merge in another way."""
+    for module in network.modules():
+        if isinstance(module, MoDEConv3d):
+            module.__class__ = kind
     return network
 
 
 def build(way: str, tasks: int, width: int) -> nn.Module:
     """A network by its way of merging."""
     if way == "plain U-Net":
-        return replace_convs(RepMode(1, width), PlainConv3d)
+        return Plain(width)
     if way.startswith("published"):
-        return replace_convs(RepMode(tasks, width), MergingForEachSample)
+        return merging(RepMode(tasks, width), MergingForEachSample)
     return RepMode(tasks, width)
 
 
@@ -100,8 +90,8 @@ class Trainer:
         """One timed step; returns its loss."""
         started = time.perf_counter()
         with torch.autocast(self.device, self.dtype, enabled=self.dtype is not None):
-            prediction = self.network(x, task)
-        loss = (prediction.float() - y).square().mean()
+            outputs = self.network.supervised(x, task)
+        loss = sum(weight * (prediction.float() - y).square().mean() for prediction, weight in outputs)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
