@@ -19,7 +19,8 @@ Autocast = Callable[[], AbstractContextManager[object]]
 """Makes the context that sets the arithmetic."""
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-_BY_NAME: dict[str, Precision] = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+PRECISIONS: dict[str, Precision] = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+"""The arithmetic by the name that a config has for it."""
 
 
 def choose_precision(wanted: str = "auto", *, on_gpu: bool | None = None) -> Precision:
@@ -30,10 +31,10 @@ def choose_precision(wanted: str = "auto", *, on_gpu: bool | None = None) -> Pre
     InputError
         There is no arithmetic of this name.
     """
-    if wanted not in ("auto", *_BY_NAME):
-        raise InputError(f"The precision {wanted!r} is not known; give auto, {', '.join(_BY_NAME)}.")
+    if wanted not in ("auto", *PRECISIONS):
+        raise InputError(f"The precision {wanted!r} is not known; give auto, {', '.join(PRECISIONS)}.")
     if wanted != "auto":
-        return _BY_NAME[wanted]
+        return PRECISIONS[wanted]
     if torch.cuda.is_available() if on_gpu is None else on_gpu:
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     has_units = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

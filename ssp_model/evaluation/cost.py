@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssp_model.files import write_table
-from ssp_model.hardware import Compute, device_name
+from ssp_model.hardware import PRECISIONS, Compute, device_name
 from ssp_model.models.model_file import load_model
 from ssp_model.prediction.memory import peak_bytes_on_gpu, window_bytes
 from ssp_model.prediction.sliding_window import predict_windows, specialised
@@ -21,8 +21,7 @@ logger = logging.getLogger(__name__)
 RUNS = 5
 """Predictions of one patch that are timed; their median counts."""
 
-PRECISION_NAMES = {"32-true": "float32", "bf16-mixed": "bf16", "16-mixed": "fp16"}
-"""The arithmetic as the configuration names it."""
+PRECISION_NAMES = {arithmetic: name for name, arithmetic in PRECISIONS.items()}
 
 
 def measure_cost(

@@ -23,6 +23,10 @@ class Method(nn.Module, ABC):
     ----------
     num_tasks : int
         Number of structures. A task is the number of a structure, counted from 0.
+    width : int
+        A setting of all methods: channels of the first level, doubled at each of the four levels below.
+    kernel : int
+        A setting of those on the plain U-Net: size of the convolution kernels along each axis, in voxels.
     """
 
     title: ClassVar[str]

@@ -23,6 +23,17 @@ def level_widths(width: int) -> list[int]:
     return [width * 2**level for level in range(LEVELS + 1)]
 
 
+def encoder_channels(width: int) -> list[tuple[int, int]]:
+    """Return the channels that enter and leave each level of the encoder, from the first down to the last."""
+    widths = level_widths(width)[:-1]
+    return list(zip([1, *widths[:-1]], widths, strict=True))
+
+
+def decoder_channels(width: int) -> list[int]:
+    """Return the channels that leave each level of the decoder, from the deepest up to the first."""
+    return level_widths(width)[-2::-1]
+
+
 def downsample(channels: int) -> nn.Sequential:
     """Halve the resolution: strided convolution, batch norm, ReLU."""
     conv = nn.Conv3d(channels, channels, kernel_size=2, stride=2, bias=False)
@@ -33,6 +44,16 @@ def upsample(in_channels: int, out_channels: int) -> nn.Sequential:
     """Double the resolution: transposed convolution, batch norm, ReLU."""
     conv = nn.ConvTranspose3d(in_channels, out_channels, kernel_size=2, stride=2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm3d(out_channels), nn.ReLU(inplace=True))
+
+
+def downsamplers(width: int) -> nn.ModuleList:
+    """Return what halves the resolution after each level of the encoder, from the first down."""
+    return nn.ModuleList(downsample(channels) for _, channels in encoder_channels(width))
+
+
+def upsamplers(width: int) -> nn.ModuleList:
+    """Return what doubles the resolution before each level of the decoder, from the deepest up."""
+    return nn.ModuleList(upsample(2 * channels, channels) for channels in decoder_channels(width))
 
 
 class Block(nn.Module):
@@ -68,12 +89,10 @@ class Encoder(nn.Module):
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
-        widths = level_widths(width)
-        self.levels = nn.ModuleList(
-            Level(c_in, c_out, kernel) for c_in, c_out in zip([1, *widths[:-2]], widths[:-1], strict=True)
-        )
-        self.down = nn.ModuleList(downsample(channels) for channels in widths[:-1])
-        self.bottleneck = Level(widths[-2], widths[-1], kernel)
+        *_, last, deepest = level_widths(width)
+        self.levels = nn.ModuleList(Level(c_in, c_out, kernel) for c_in, c_out in encoder_channels(width))
+        self.down = downsamplers(width)
+        self.bottleneck = Level(last, deepest, kernel)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Map (N, 1, D, H, W) to the output of the bottleneck, (N, 16 width, D/16, H/16, W/16), and of each level."""
@@ -90,10 +109,8 @@ class Decoder(nn.Module):
 
     def __init__(self, width: int, kernel: int, extra: int = 0) -> None:
         super().__init__()
-        # from the deepest level up
-        widths = level_widths(width)[-2::-1]
-        self.up = nn.ModuleList(upsample(2 * channels, channels) for channels in widths)
-        self.levels = nn.ModuleList(Level(2 * channels + extra, channels, kernel) for channels in widths)
+        self.up = upsamplers(width)
+        self.levels = nn.ModuleList(Level(2 * c + extra, c, kernel) for c in decoder_channels(width))
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
         """Map what an encoder returns to features, (N, width, D, H, W). The list of skips is emptied."""

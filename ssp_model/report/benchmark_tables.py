@@ -47,7 +47,9 @@ class Columns:
         values: Sequence[float],
         write: Callable[[float], str],
         details: Sequence[str] | None = None,
-        **more: Sequence[str],
+        *,
+        tints: Sequence[str] | None = None,
+        marks: Sequence[str] | None = None,
     ) -> None:
         """Add a column of numbers.
 
@@ -60,15 +62,14 @@ class Columns:
             Writes a number for a reader.
         details : sequence of str, optional
             A second line for each number.
-        **more
-            `tints` or `marks` of the cells.
+        tints, marks : sequence of str, optional
+            Colour and mark of each cell.
         """
         self._frame[head] = np.asarray(values, float)
         self._texts[head] = ["" if np.isnan(value) else write(value) for value in self._frame[head]]
-        if details is not None:
-            self._details[head] = details
-        self._tints |= {head: more["tints"]} if "tints" in more else {}
-        self._marks |= {head: more["marks"]} if "marks" in more else {}
+        for given, of_columns in ((details, self._details), (tints, self._tints), (marks, self._marks)):
+            if given is not None:
+                of_columns[head] = given
 
     def add_differences(self, head: str, differences: Sequence[Estimate], metric: str) -> None:
         """Add a column of differences with their intervals, coloured where they hold; those of exactly 0 are empty."""
@@ -78,8 +79,8 @@ class Columns:
 
     def add_published(self, metric: str, published: Sequence[float], reference: float = np.nan) -> None:
         """Add a column of published scores, with their differences from another published score, if it is given."""
-        details = [f"{value - reference:+.4f}" if value - reference else "" for value in published]
-        details = ["" if np.isnan(value - reference) else text for value, text in zip(published, details, strict=True)]
+        differences = [value - reference for value in published]
+        details = ["" if np.isnan(difference) or difference == 0 else signed(difference) for difference in differences]
         self.add(f"published {label(metric)}", published, score_text, details)
 
     def table(self) -> Table:

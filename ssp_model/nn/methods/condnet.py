@@ -20,14 +20,7 @@ from ssp_model.nn.unet import Decoder, Encoder, Level, folded
 class CondNet(Method):
     """Concatenate the task to the features of the decoder.
 
-    Parameters
-    ----------
-    num_tasks : int
-        Number of structures. A task is the number of a structure, counted from 0.
-    width : int
-        Channels of the first level, doubled at each of the four levels below.
-    kernel : int
-        Size of the convolution kernels along each axis, in voxels.
+    Parameters are as of `Method`.
     """
 
     title = "CondNet"

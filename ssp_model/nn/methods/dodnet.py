@@ -24,14 +24,7 @@ CHANNELS = (8, 8, 8, 1)
 class DoDNet(Method):
     """Generate the last convolutions from the task and the image.
 
-    Parameters
-    ----------
-    num_tasks : int
-        Number of structures. A task is the number of a structure, counted from 0.
-    width : int
-        Channels of the first level, doubled at each of the four levels below.
-    kernel : int
-        Size of the convolution kernels along each axis, in voxels.
+    Parameters are as of `Method`.
     """
 
     title = "DoDNet"

@@ -42,14 +42,7 @@ class OneDecoder(nn.Module):
 class MultiHeadDecoder(Method):
     """Share the encoder between all tasks; each has a decoder of its own.
 
-    Parameters
-    ----------
-    num_tasks : int
-        Number of structures. A task is the number of a structure, counted from 0.
-    width : int
-        Channels of the first level, doubled at each of the four levels below.
-    kernel : int
-        Size of the convolution kernels along each axis, in voxels.
+    Parameters are as of `Method`.
     """
 
     title = "Multi-Head (Dec.)"

@@ -18,14 +18,7 @@ from ssp_model.nn.unet import UNet, folded
 class MultiHeadLast(Method):
     """Share one plain U-Net between all tasks, except for the last convolution.
 
-    Parameters
-    ----------
-    num_tasks : int
-        Number of structures. A task is the number of a structure, counted from 0.
-    width : int
-        Channels of the first level, doubled at each of the four levels below.
-    kernel : int
-        Size of the convolution kernels along each axis, in voxels.
+    Parameters are as of `Method`.
     """
 
     title = "Multi-Head (Las.)"

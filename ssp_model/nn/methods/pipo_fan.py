@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssp_model.nn.method import Method
-from ssp_model.nn.unet import LEVELS, Level, downsample, level_widths, upsample
+from ssp_model.nn.unet import LEVELS, Level, decoder_channels, downsamplers, level_widths, upsamplers
 
 SIDE_KERNEL = 3
 
@@ -31,14 +31,7 @@ SIDE_KERNEL = 3
 class PIPOFAN(Method):
     """Read the image at five scales, and mix predictions of five scales by attention.
 
-    Parameters
-    ----------
-    num_tasks : int
-        Number of structures. A task is the number of a structure, counted from 0.
-    width : int
-        Channels of the first level, doubled at each of the four levels below.
-    kernel : int
-        Size of the convolution kernels of the main path along each axis, in voxels.
+    Parameters are as of `Method`; `kernel` is of the main path.
     """
 
     title = "PIPO-FAN"
@@ -49,11 +42,10 @@ class PIPOFAN(Method):
         self.stem = Level(1, width, kernel)
         # an image pooled s times passes s - 1 levels, and so as many convolutions as the main path
         self.side = nn.ModuleList(levels(widths[:scale]) for scale in range(1, LEVELS + 1))
-        self.down = nn.ModuleList(downsample(channels) for channels in widths[:-1])
+        self.down = downsamplers(width)
         self.encoder = nn.ModuleList(Level(channels, channels, kernel) for channels in widths[1:])
-        # from the deepest level up
-        self.up = nn.ModuleList(upsample(2 * channels, channels) for channels in reversed(widths[:-1]))
-        self.decoder = nn.ModuleList(Level(2 * channels, channels, kernel) for channels in reversed(widths[:-1]))
+        self.up = upsamplers(width)
+        self.decoder = nn.ModuleList(Level(2 * c, c, kernel) for c in decoder_channels(width))
         self.outputs = nn.ModuleList(
             nn.Sequential(levels(widths[scale::-1]), nn.Conv3d(width, num_tasks, kernel_size=1))
             for scale in range(LEVELS, -1, -1)

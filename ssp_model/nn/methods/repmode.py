@@ -27,7 +27,16 @@ from torch import Tensor, nn
 from ssp_model.nn.conv import SameConv3d
 from ssp_model.nn.method import Method
 from ssp_model.nn.mode_conv import EXPERTS, Mixture, MoDEConv3d, TaskGroups
-from ssp_model.nn.unet import LEVELS, UNet, downsample, folded, level_widths, upsample
+from ssp_model.nn.unet import (
+    LEVELS,
+    UNet,
+    decoder_channels,
+    downsamplers,
+    encoder_channels,
+    folded,
+    level_widths,
+    upsamplers,
+)
 
 PLAIN_KERNEL = 5
 """Voxels along each axis of a kernel that is not MoDE."""
@@ -118,16 +127,14 @@ class RepMode(Method):
         in_encoder = None if mode_in == "decoder" else mixture
         in_decoder = None if mode_in == "encoder" else mixture
         self.width = width
-        widths = level_widths(width)
+        *_, last, deepest = level_widths(width)
         self.encoder = nn.ModuleList(
-            Level(num_tasks, c_in, c_out, in_encoder)
-            for c_in, c_out in zip([1, *widths[:-2]], widths[:-1], strict=True)
+            Level(num_tasks, c_in, c_out, in_encoder) for c_in, c_out in encoder_channels(width)
         )
-        self.down = nn.ModuleList(downsample(channels) for channels in widths[:-1])
-        self.bottleneck = Level(num_tasks, widths[-2], widths[-1], in_encoder)
-        # from the deepest level up
-        self.up = nn.ModuleList(upsample(2 * c, c) for c in reversed(widths[:-1]))
-        self.decoder = nn.ModuleList(Level(num_tasks, 2 * c, c, in_decoder) for c in reversed(widths[:-1]))
+        self.down = downsamplers(width)
+        self.bottleneck = Level(num_tasks, last, deepest, in_encoder)
+        self.up = upsamplers(width)
+        self.decoder = nn.ModuleList(Level(num_tasks, 2 * c, c, in_decoder) for c in decoder_channels(width))
         self.head = new_conv(num_tasks, width, 1, in_decoder)
 
     def forward(self, x: Tensor, task: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ssp_model.nn.conv import SameConv3d
 from ssp_model.nn.method import Method
-from ssp_model.nn.unet import Block, downsample, level_widths, upsample
+from ssp_model.nn.unet import Block, decoder_channels, downsamplers, encoder_channels, level_widths, upsamplers
 
 
 class GuidedLevel(nn.Module):
@@ -65,31 +65,22 @@ class GuidedAttention(nn.Module):
 class TGNet(Method):
     """Gate the channels of each level, and the voxels of each skip, by the task and the image.
 
-    Parameters
-    ----------
-    num_tasks : int
-        Number of structures. A task is the number of a structure, counted from 0.
-    width : int
-        Channels of the first level, doubled at each of the four levels below.
-    kernel : int
-        Size of the convolution kernels along each axis, in voxels.
+    Parameters are as of `Method`.
     """
 
     title = "TGNet-style"
 
     def __init__(self, num_tasks: int, width: int = 32, kernel: int = 5) -> None:
         super().__init__(num_tasks)
-        widths = level_widths(width)
+        *_, last, deepest = level_widths(width)
         self.encoder = nn.ModuleList(
-            GuidedLevel(num_tasks, c_in, c_out, kernel)
-            for c_in, c_out in zip([1, *widths[:-2]], widths[:-1], strict=True)
+            GuidedLevel(num_tasks, c_in, c_out, kernel) for c_in, c_out in encoder_channels(width)
         )
-        self.down = nn.ModuleList(downsample(channels) for channels in widths[:-1])
-        self.bottleneck = GuidedLevel(num_tasks, widths[-2], widths[-1], kernel)
-        # from the deepest level up
-        self.up = nn.ModuleList(upsample(2 * c, c) for c in reversed(widths[:-1]))
-        self.attention = nn.ModuleList(GuidedAttention(num_tasks, c) for c in reversed(widths[:-1]))
-        self.decoder = nn.ModuleList(GuidedLevel(num_tasks, 2 * c, c, kernel) for c in reversed(widths[:-1]))
+        self.down = downsamplers(width)
+        self.bottleneck = GuidedLevel(num_tasks, last, deepest, kernel)
+        self.up = upsamplers(width)
+        self.attention = nn.ModuleList(GuidedAttention(num_tasks, c) for c in decoder_channels(width))
+        self.decoder = nn.ModuleList(GuidedLevel(num_tasks, 2 * c, c, kernel) for c in decoder_channels(width))
         self.head = SameConv3d(width, 1, kernel)
 
     def forward(self, x: Tensor, task: Tensor) -> Tensor:

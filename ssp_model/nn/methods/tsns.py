@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ssp_model.nn.conv import SameConv3d
 from ssp_model.nn.method import Method
-from ssp_model.nn.unet import Encoder, level_widths, upsample
+from ssp_model.nn.unet import Encoder, decoder_channels, level_widths, upsamplers
 
 ONES_A_TASK = 20
 """Ones in the vector of a task; the embedding has as many numbers for each task."""
@@ -96,14 +96,7 @@ class ConditionalLevel(nn.Module):
 class TSNs(Method):
     """Scale and shift the features of the decoder and of the skips, as the task says.
 
-    Parameters
-    ----------
-    num_tasks : int
-        Number of structures. A task is the number of a structure, counted from 0.
-    width : int
-        Channels of the first level, doubled at each of the four levels below.
-    kernel : int
-        Size of the convolution kernels along each axis, in voxels.
+    Parameters are as of `Method`.
     """
 
     title = "TSNs"
@@ -116,11 +109,8 @@ class TSNs(Method):
         self.encoder = Encoder(width, kernel)
         self.skips = nn.ModuleList(ConditionalBlock(channels, channels, 1, size) for channels in widths)
         self.bottleneck = ConditionalBlock(deepest, deepest, 1, size)
-        # from the deepest level up
-        self.up = nn.ModuleList(upsample(2 * channels, channels) for channels in reversed(widths))
-        self.decoder = nn.ModuleList(
-            ConditionalLevel(2 * channels, channels, kernel, size) for channels in reversed(widths)
-        )
+        self.up = upsamplers(width)
+        self.decoder = nn.ModuleList(ConditionalLevel(2 * c, c, kernel, size) for c in decoder_channels(width))
         self.head = SameConv3d(width, 1, kernel)
 
     def forward(self, x: Tensor, task: Tensor) -> Tensor:
