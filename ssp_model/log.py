@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -127,6 +127,12 @@ def _lines(description: str, total: float, unit: str) -> Iterator[Callable[[floa
             last_line = now
 
     yield advance
+
+
+def settings_text(settings: Mapping[str, object]) -> str:
+    """Write settings in a line, such as `width 32, experts conv5 conv3`."""
+    values = {name: " ".join(map(str, it)) if isinstance(it, list | tuple) else it for name, it in settings.items()}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 
 def counted(number: int, noun: str) -> str:

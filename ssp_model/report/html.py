@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ssp_model.files import replacing
-from ssp_model.log import duration
+from ssp_model.log import duration, settings_text
 
 SHARED_TEMPLATES = ("page.html.j2", "macros.html.j2")
 """Templates that all pages use."""
@@ -131,11 +131,6 @@ def data_uri(image: str | Path) -> str:
 def size_text(size: Sequence[int]) -> str:
     """Write a size in voxels: `16 x 48 x 48`."""
     return " x ".join(map(str, size))
-
-
-def settings_text(settings: Mapping[str, object]) -> str:
-    """Write settings: `width 8, levels 4`."""
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
 
 
 def breakable(name: str) -> Markup:

@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 
 from ssp_model.data.dataset import Dataset
 from ssp_model.hardware import device_name, process_peak_memory_mb
-from ssp_model.log import duration
+from ssp_model.log import duration, settings_text
 from ssp_model.nn.method import Method
 from ssp_model.training.distributed import gather
 from ssp_model.training.losses import StepLosses
@@ -153,7 +153,7 @@ def announce(fabric: Fabric, network: Method, recipe: "Recipe", train_set: Datas
     places = gather(fabric, os.environ.get("SLURMD_NODENAME") or socket.gethostname())
     processes = f" x {len(places)} ({', '.join(places)})" if len(places) > 1 else ""
     num_parameters = sum(parameter.numel() for parameter in network.parameters())
-    settings = ", ".join(f"{key} {value}" for key, value in recipe.model.model_dump(exclude={"method"}).items())
+    settings = settings_text(recipe.model.model_dump(exclude={"method"}))
     logger.info(
         "%s (%s, %s parameters) for %d structures: %d training and %d validation samples, "
         "%d epochs of %d steps, on %s in %s",

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssp_model.report.html import Table, data_uri, settings_text, templates, write
+from ssp_model.log import settings_text
+from ssp_model.report.html import Table, data_uri, templates, write
 from tests.helpers import PROJECT
 
 PAGE = """{% extends "page.html.j2" %}{% from "macros.html.j2" import facts, figure, note, table %}
@@ -76,6 +77,7 @@ def test_cells_of_a_table():
 def test_how_values_are_written(tmp_path):
     assert [write(value) for value in (1 / 3, np.nan, 3, "x")] == ["0.3333", "", "3", "x"]
     assert settings_text({"width": 8, "num_levels": 4}) == "width 8, num levels 4"
+    assert settings_text({"experts": ["conv5", "pool3"]}) == "experts conv5 pool3"
     (tmp_path / "a.png").write_bytes(b"png")
     assert data_uri(tmp_path / "a.png") == "data:image/png;base64,cG5n"
 
