@@ -181,7 +181,7 @@ def _check_method(info: ModelInfo) -> None:
         # a config may say "1" for 1, but the network takes the value as it is
         if type(known[key]) is not type(value):
             raise InputError(_entry(info.settings, key, "settings."))
-    can_extend = "extend" in vars(method_class(info.method))
+    can_extend = method_class(info.method).extend is not Method.extend
     if info.added >= len(info.structures) or (info.added and not can_extend):
         raise InputError(_entry(vars(info), "added"))
 

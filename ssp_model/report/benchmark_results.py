@@ -16,7 +16,7 @@ from ssp_model.report.runs import read_runs, training_totals
 BASELINE = "Multi-Net"
 """Title of the method that gains are relative to, as published: each structure alone."""
 
-KINDS = ("method", "own", "ablation", "increment")
+KINDS = ("method", "ablation", "increment")
 """Kinds of experiments, in the order of tables."""
 
 ALL = "all"
@@ -32,7 +32,7 @@ class Entry:
     name : str
         Name of the experiment.
     kind : str
-        `method`; `ablation`, of RepMode; `increment`, which extends a model by a structure or is extended; or `own`.
+        `method`; `ablation`, of RepMode; or `increment`, which extends a model by a structure or is extended.
     title : str
         What a person calls it. Of a method, the method's title.
     method : str
@@ -89,14 +89,14 @@ class Results:
             key=lambda entry: (KINDS.index(entry.kind), paper_order(entry.title) if entry.kind == "method" else (0, 0)),
         )
 
-    def of_kind(self, *kinds: str) -> list[Entry]:
-        """Return the experiments of some kinds that have scores."""
-        return [entry for entry in self.entries if entry.kind in kinds]
+    def of_kind(self, kind: str) -> list[Entry]:
+        """Return the experiments of a kind that have scores."""
+        return [entry for entry in self.entries if entry.kind == kind]
 
     @property
     def methods(self) -> list[Entry]:
         """The experiments that are compared in the tables of methods."""
-        return self.of_kind("method", "own")
+        return self.of_kind("method")
 
     @property
     def baseline(self) -> Entry | None:

@@ -4,6 +4,7 @@ README.md beside this file shows how to add one.
 """
 
 from importlib import import_module
+from typing import Any
 
 METHODS = {
     "repmode": "RepMode",
@@ -19,7 +20,7 @@ METHODS = {
 """Class of each method, by the name of its file."""
 
 
-def method_class(name: str) -> type:
+def method_class(name: str) -> type[Any]:
     """Return the class of a method, and import its file only.
 
     Raises

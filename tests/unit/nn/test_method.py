@@ -35,7 +35,7 @@ def test_every_method_is_tested_and_has_its_settings():
 
 
 @every_method
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(num_tasks=st.integers(1, 4), width=st.integers(1, 4), seed=st.integers(0, 2**16), data=st.data())
 @torch.no_grad()
 def test_specialised_network_is_the_network(method, own, num_tasks, width, seed, data):
@@ -51,7 +51,7 @@ def test_specialised_network_is_the_network(method, own, num_tasks, width, seed,
 
 
 @every_method
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 2**16), tasks=st.lists(st.integers(0, 2), min_size=2, max_size=4))
 @torch.no_grad()
 def test_a_sample_depends_on_no_other_samples_task(method, own, seed, tasks):
