@@ -9,7 +9,7 @@ rule overview_page:
         pages=of_each_run(
             expand(
                 f"{FIGURES}/{{page}}.html",
-                page=["scores", "composite", *expand("structures/{s}", s=CONFIG.tasks)],
+                page=["scores", "composite", "model_card", *expand("structures/{s}", s=CONFIG.tasks)],
                 allow_missing=True,
             )
         ),
@@ -209,6 +209,47 @@ rule composite_page:
         "Picture all structures as predicted by {wildcards.experiment}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/composite_page.py"
+
+
+rule model_card_page:
+    input:
+        model=MODEL_FILE,
+        per_structure=rules.summarise_scores.output.per_structure,
+        overall=rules.summarise_scores.output.overall,
+        # where the model is from elsewhere, its training data is unknown
+        train=[] if CONFIG.evaluate.model else "results/datasets/train.h5",
+        val=[] if CONFIG.evaluate.model else "results/datasets/val.h5",
+        test=TEST_SET,
+        # the pictures of these pages
+        pictures=lambda wildcards: expand(
+            f"{FIGURES}/{{figures}}",
+            figures=["scores", "composite", *expand("structures/{s}", s=scored_structures(wildcards.experiment))],
+            **wildcards,
+        ),
+        about=given(CONFIG.about) if CONFIG.about else [],
+    output:
+        page=report(
+            f"{FIGURES}/model_card.html",
+            caption="../workflow/report/model_card.rst",
+            category="Model card",
+            labels={"experiment": "{experiment}", "seed": "{seed}"},
+        ),
+        card=directory(f"{FIGURES}/model_card"),
+    log:
+        "results/logs/model_card_page/{experiment}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/model_card_page/{experiment}/seed-{seed}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        code=code_with_method("report.model_card"),
+    message:
+        "Write the model card of {wildcards.experiment}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/model_card_page.py"
 
 
 rule compare_page:

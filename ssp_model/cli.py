@@ -487,6 +487,46 @@ def info(model: ModelFile) -> None:
 
 
 @typer_app.command(
+    "model-card",
+    epilog=example("ssp model-card model.safetensors --scores scores --about about.yaml --output README.md"),
+)
+def model_card(
+    model: ModelFile,
+    scores: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of scores, as ssp evaluate and the workflow write it."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of the datasets train.h5, val.h5, test.h5, to count the images."),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of a run's pages in the report, for pictures."),
+    ] = None,
+    about: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML file of what only you know: licence, cells, microscope, ..."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(metavar="FILE", help="Card to write. Pictures go into a folder beside it.")
+    ] = Path("README.md"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a card that is there.")] = False,
+) -> None:
+    """Write a model card, to give away with a model.
+
+    It tells what the model predicts, how well, its limits, and how it was trained. It is Markdown for the Hugging Face
+    Hub. What nobody has told is said to be unknown.
+    """
+    from ssp_model.report.model_card import find_datasets, make_card
+
+    datasets = find_datasets(data) if data else None
+    card = make_card(model, scores=scores, datasets=datasets, pictures=pictures, about=about)
+    card.write(output, overwrite=overwrite)
+    typer.echo(f"Written to {output}")
+
+
+@typer_app.command(
     "import-checkpoint",
     epilog=example("ssp import-checkpoint model_best.p model.safetensors"),
 )

@@ -41,8 +41,16 @@ LONGEST_SHOWN = 200
 SectionT = TypeVar("SectionT", bound=Section)
 
 
-def parse_section(kind: type[SectionT], values: dict[str, Any]) -> SectionT:
+def parse_section(kind: type[SectionT], values: dict[str, Any], name: str = "The configuration") -> SectionT:
     """Check a section, or a whole config.
+
+    Parameters
+    ----------
+    kind : Section class
+    values : dict
+        The keys, as a YAML file gives them.
+    name : str
+        What an error calls them, such as the name of the file.
 
     Raises
     ------
@@ -55,7 +63,7 @@ def parse_section(kind: type[SectionT], values: dict[str, Any]) -> SectionT:
         # a wrong entry also counts as no entry: pydantic then calls the list too short, though it is not
         real = (problem for problem in error.errors() if problem["type"] != "too_short" or not problem["input"])
         problems = dict.fromkeys(_sentence(problem, kind) for problem in real)
-        raise InputError("The configuration is wrong: " + "; ".join(problems) + ".") from None
+        raise InputError(f"{name} is wrong: {'; '.join(problems)}.") from None
 
 
 def parse_config(values: dict[str, Any]) -> Config:

@@ -521,6 +521,10 @@ class Config(Section):
     tracking: TrackingConfig
     predict: PredictImagesConfig
     evaluate: EvaluateConfig
+    about: Address | None = Field(
+        description="YAML file (a path or `s3://`) of what only you know about the images and the model, for the model "
+        "card (see docs/model-card.md); null if there is none. The card then says that it is unknown."
+    )
     benchmark: BenchmarkConfig
 
     @property

@@ -1,5 +1,7 @@
-"""The models and the dataset that a config gives: checked before anything runs."""
+"""The files that a config gives: checked before anything runs."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ssp_model.config.schema import Config
@@ -7,7 +9,7 @@ from ssp_model.errors import InputError
 
 
 def check_given_files(config: Config) -> None:
-    """Check that `evaluate.model` and `train.extend` are model files, and `evaluate.test_set` is a dataset.
+    """Check `evaluate.model` and `train.extend` (model files), `evaluate.test_set` (a dataset) and `about`.
 
     Objects in S3 are not opened.
 
@@ -16,10 +18,11 @@ def check_given_files(config: Config) -> None:
     InputError
         A file does not exist, or holds something else.
     """
-    given = {
+    given: dict[str, tuple[str | None, Callable[[str], None]]] = {
         "evaluate.model": (config.evaluate.model, _check_model),
         "evaluate.test_set": (config.evaluate.test_set, _check_dataset),
         "train.extend": (config.train.extend, _check_model),
+        "about": (config.about, partial(_check_about, config=config)),
     }
     for key, (address, check) in given.items():
         if address is None or address.startswith("s3://"):
@@ -46,3 +49,12 @@ def _check_dataset(path: str) -> None:
 
     with Dataset(path):
         pass
+
+
+def _check_about(path: str, config: Config) -> None:
+    from ssp_model.models.card import check_structures, read_about
+
+    about = read_about(path)
+    # other structures are known when their table or their model is read
+    if config.structures and not (config.evaluate.model or config.train.extend):
+        check_structures(about, tuple(config.tasks), path)

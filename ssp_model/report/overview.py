@@ -39,6 +39,7 @@ STAGES = {
     "scores_page": "make the report",
     "structure_page": "make the report",
     "composite_page": "make the report",
+    "model_card_page": "make the report",
     "compare_page": "make the report",
     "benchmark_page": "make the report",
 }

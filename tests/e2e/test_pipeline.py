@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 AFTER_INTEGRATION = [
     *("all", "report", "train_model", "evaluate_structure", "summarise_scores", "predict_composite"),
     *("overview_page", "data_page", "training_page", "scores_page", "structure_page", "composite_page"),
+    "model_card_page",
 ]
 
 
@@ -156,7 +157,16 @@ def test_report_is_one_file_with_everything(finished):
     ran = snakemake(folder, config, "--report", "report.html")
     assert ran.returncode == 0, ran.said
     html = (folder / "report.html").read_text()
-    for name in ("Overview", "Data", "Training", "Scores", "Pictures", "volume viewer", "best, median, worst"):
+    for name in (
+        "Overview",
+        "Data",
+        "Training",
+        "Scores",
+        "Pictures",
+        "Model card",
+        "volume viewer",
+        "best, median, worst",
+    ):
         assert name in html
     pages = folder / "results/report"
     overview = (pages / "overview.html").read_text()
@@ -165,6 +175,19 @@ def test_report_is_one_file_with_everything(finished):
     for figure in ("loss", "gates", "speed"):
         for suffix in ("png", "svg"):
             assert (pages / f"tiny/seed-0/training/{figure}.{suffix}").stat().st_size > 1000
+
+
+def test_the_model_card_tells_of_its_run(finished):
+    pages = finished[0] / "results/report/tiny/seed-0"
+    text = (pages / "model_card/README.md").read_text()
+    splits = finished[0] / "results/splits/tom20"
+    counts = [len(pd.read_csv(splits / f"{split}.csv")) for split in ("train", "val", "test")]
+    assert f"\n| tom20 | {' | '.join(map(str, counts))} |\n" in text
+    scores = pd.read_csv(finished[0] / "results/evaluation/tiny/seed-0/per_structure.csv").set_index("structure")
+    assert f"\n| tom20 | 2 | {scores.mse['tom20']:.3f} |" in text
+    for path in re.findall(r"!\[.*\]\((.*)\)", text):
+        assert (pages / "model_card" / path).stat().st_size > 1000
+    assert "<h2>Limits</h2>" in (pages / "model_card.html").read_text()
 
 
 def test_another_model_on_other_images_is_evaluated_without_training(finished, tmp_path):
@@ -191,6 +214,9 @@ def test_another_model_on_other_images_is_evaluated_without_training(finished, t
     assert set(here.experiment) == {"elsewhere"}
     pd.testing.assert_frame_equal(here.drop(columns="experiment"), there.drop(columns="experiment"))
     assert (tmp_path / "results/report/elsewhere/seed-0/viewers/tom20.html").exists()
+    # the data that a model from elsewhere was trained on is unknown
+    card = (tmp_path / "results/report/elsewhere/seed-0/model_card/README.md").read_text()
+    assert "\n| structure | test images |\n" in card
     # which images were left out of a dataset from elsewhere is not known
     assert "every listed image could be used" not in (tmp_path / "results/report/overview.html").read_text()
 

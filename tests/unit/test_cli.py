@@ -33,6 +33,7 @@ COMMANDS = [
     "view",
     "inspect",
     "info",
+    "model-card",
     "import-checkpoint",
 ]
 
@@ -281,3 +282,18 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(in_folder):
     )
     assert "Traceback" not in ran.stderr
     assert list(Path("out").iterdir()) == []
+
+
+def test_a_model_card_is_written(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "about.yaml").write_text("name: Mine\n")
+    ran = run("model-card", model, "--about", "about.yaml")
+    assert ran.exit_code == 0, ran.output
+    assert ran.output == "Written to README.md\n"
+    assert "# Mine\n" in (tmp_path / "README.md").read_text()
+    again = run("model-card", model)
+    assert isinstance(again.exception, InputError)
+    assert "README.md is there already" in str(again.exception)
+    assert run("model-card", model, "--overwrite", "--output", "README.md").exit_code == 0
+    assert "# RepMode, seed 3\n" in (tmp_path / "README.md").read_text()
+    assert "has no datasets" in str(run("model-card", model, "--data", tmp_path, "--output", "x.md").exception)

@@ -50,9 +50,10 @@ def test_full_job(tmp_path):
         "structure_page": 12,
         "predict_composite": 1,
         "composite_page": 1,
+        "model_card_page": 1,
         "overview_page": 1,
         "all": 1,
-        "total": 102,
+        "total": 103,
     }
 
 
@@ -98,13 +99,13 @@ def test_seeds_fan_out(tmp_path):
 
 
 def test_jobs_grow_with_the_structures(tmp_path):
-    """Eight a structure and three for the one drawn from the others, beside eleven that are there once."""
+    """Eight a structure and three for the one drawn from the others, beside twelve that are there once."""
     config = {"structures": [f"structure_{number:03d}" for number in range(100)]}
     counts = job_counts(plan(tmp_path, config=config))
     each = ("download_archive", "tabulate_samples", "convert_images", "check_images", "split_structure")
     assert {counts[name] for name in each} == {100}
     assert {counts[name] for name in ("download_list", "evaluate_structure", "structure_page")} == {101}
-    assert counts["total"] == 8 * 100 + 3 + 11
+    assert counts["total"] == 8 * 100 + 3 + 12
 
 
 def test_structures_that_are_none_are_not_made(tmp_path):
@@ -213,4 +214,5 @@ def test_rules_count_the_code_of_their_method(spied, tmp_path, evaluate, methods
         "evaluate_structure": methods_evaluated,
         "predict_composite": methods_evaluated,
         "predict_images": methods_evaluated,
+        "model_card_page": methods_evaluated,
     }

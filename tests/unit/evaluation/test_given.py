@@ -13,7 +13,8 @@ from ssp_model.evaluation.given import check_given_files
 def check(config_values):
     def check(**files) -> None:
         for key, path in files.items():
-            config_values["train" if key == "extend" else "evaluate"][key] = path
+            section = {"extend": config_values["train"], "about": config_values}.get(key, config_values["evaluate"])
+            section[key] = path
         check_given_files(parse_config(config_values))
 
     return check
@@ -45,3 +46,20 @@ def test_files_of_other_kinds_are_named(check, model, datasets, tmp_path):
     volumes = tmp_path / "tom20-volumes.h5"
     with pytest.raises(InputError, match=rf"^evaluate\.test_set: {volumes} is not a dataset: it has no index"):
         check(test_set=str(volumes))
+
+
+def test_the_file_of_a_model_card_is_read(check, model, tmp_path):
+    about = tmp_path / "about.yaml"
+    about.write_text("structures: {tom20: mitochondria}")
+    check(about=str(about))
+    about.write_text("structures: {golgi: x}")
+    with pytest.raises(
+        InputError, match=rf"^about: {about}: structures has golgi, but the model predicts alpha_tubulin"
+    ):
+        check()
+    # a given model may know it
+    check(model=str(model))
+    about.write_text("cell: HeLa")
+    with pytest.raises(InputError, match=rf"^about: {about} is wrong: cell is not a key \(known here: name, summary"):
+        check()
+    check(about="s3://lab/about.yaml")

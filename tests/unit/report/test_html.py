@@ -114,7 +114,9 @@ def test_code_names_each_template_and_table():
     assert files <= texts
 
 
-@pytest.mark.parametrize("page", ["benchmark", "compare", "composite", "data", "overview", "scores", "structure"])
+@pytest.mark.parametrize(
+    "page", ["benchmark", "compare", "composite", "data", "model_card", "overview", "scores", "structure"]
+)
 def test_a_page_starts_without_heavy_libraries(page):
     script = PROJECT / f"workflow/scripts/{page}_page.py"
     imports = [node for node in ast.parse(script.read_text()).body if isinstance(node, ast.ImportFrom)]
