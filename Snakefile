@@ -17,6 +17,7 @@ container: f"{PROJECT}/envs/ssp.sif"
 
 include: "rules/collection.smk"
 include: "rules/data.smk"
+include: "rules/models.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/prediction.smk"

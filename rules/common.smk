@@ -24,6 +24,7 @@ from ssp_model.config.schema import TrainConfig
 from ssp_model.devices import has_gpu
 from ssp_model.errors import InputError
 from ssp_model.evaluation.given import check_given_files
+from ssp_model.models.address import parse_address
 from ssp_model.nn.methods import METHODS
 from ssp_model.prediction.requests import batches
 from ssp_model.provenance import failed_job_logs, let_jobs_import_package, source_digest
@@ -91,8 +92,22 @@ def given(address):
     return storage(address) if in_store(address) else local(address)
 
 
+def given_model(address):
+    """A model that the configuration names: fetched before, if its checksum is given."""
+    sha256 = parse_address(address).sha256
+    # the checksum tells the model, so it need not be used again when it was fetched again
+    return ancient(GIVEN_MODEL.format(sha256=sha256)) if sha256 else given(address)
+
+
+GIVEN_MODEL = "results/given_models/{sha256}/model.safetensors"
+# the address of each, by its checksum
+GIVEN_MODELS = {
+    source.sha256: source.text
+    for source in map(parse_address, filter(None, [CONFIG.evaluate.model, CONFIG.train.extend]))
+    if source.sha256
+}
 # a model and images from elsewhere may be evaluated too
-MODEL_FILE = given(CONFIG.evaluate.model) if CONFIG.evaluate.model else f"{MODEL}/model.safetensors"
+MODEL_FILE = given_model(CONFIG.evaluate.model) if CONFIG.evaluate.model else f"{MODEL}/model.safetensors"
 TEST_SET = given(CONFIG.evaluate.test_set) if CONFIG.evaluate.test_set else "results/datasets/test.h5"
 
 # one archive of raw images at a time, from download to conversion, and one job a GPU; a profile may allow more.
@@ -143,7 +158,7 @@ def base_model(wildcards):
     if extends:
         return f"{MODEL}/model.safetensors".format(experiment=extends, seed=wildcards.seed)
     is_own = wildcards.experiment == CONFIG.experiment
-    return given(CONFIG.train.extend) if is_own and CONFIG.train.extend else []
+    return given_model(CONFIG.train.extend) if is_own and CONFIG.train.extend else []
 
 
 def scored_structures(experiment):

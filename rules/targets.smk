@@ -8,6 +8,8 @@ localrules:
     check_images,
     summarise_scores,
     list_predictions,
+    # where there is a network: often not where jobs run
+    download_model,
     # the targets
     all,
     preflight,

@@ -23,7 +23,22 @@ typer_app = typer.Typer(
 )
 ALL_CORES = os.cpu_count() or 1
 
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file, such as model.safetensors.")]
+
+def _local_model(address: str) -> Path:
+    """Return the file of a model that is given by its path or address."""
+    from ssp_model.models.store import local_model
+
+    return local_model(address)
+
+
+ModelFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        parser=_local_model,
+        help="Model file, such as model.safetensors; or https://...#sha256=..., or s3://...",
+    ),
+]
 ConfigFiles = Annotated[
     list[Path],
     typer.Option(metavar="FILE", help="Config file (YAML). Repeat the option: later files override earlier ones."),
@@ -223,7 +238,7 @@ def _train(
 
     settings = read_config(config)
     if extends is None and settings.train.extend:
-        extends = Path(settings.train.extend)
+        extends = _local_model(settings.train.extend)
     recipe = Recipe(
         settings.model,
         settings.train,
@@ -421,7 +436,10 @@ def inspect(
         bool, typer.Option("--pixels", help="Also read the intensities of each channel; this takes longer.")
     ] = False,
     model: Annotated[
-        Path | None, typer.Option(metavar="MODEL", help="Also say whether this model can be used on the images.")
+        Path | None,
+        typer.Option(
+            metavar="MODEL", parser=_local_model, help="Also say whether this model can be used on the images."
+        ),
     ] = None,
     channel: Annotated[
         str | None,

@@ -115,6 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         files = self.server.files
         path = unquote(urlsplit(self.path).path).lstrip("/")
@@ -131,7 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
             elif name == "Content-Length":
                 self.close_connection = True  # its end is then the end of the body
         self.end_headers()
-        self._send(body, fault)
+        if self.command == "GET":
+            self._send(body, fault)
 
     def _answer(self, files: FileServer, file: Path) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body of an answer without faults."""

@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from ssp_model.collection.archive import RawFile
-from ssp_model.collection.fetch import fetch
 from ssp_model.errors import InputError
+from ssp_model.fetch import fetch
 
 
 def gather(images: Collection[str], folder: Path, stored: Mapping[str, str | Path]) -> Iterator[RawFile]:

@@ -400,8 +400,9 @@ class TrainOrExtendConfig(TrainConfig):
     """The training, and the model that it extends."""
 
     extend: Address | None = Field(
-        description="Model file (a path or `s3://`) to extend by the one structure that it does not know; null to "
-        "train a new model. The method and its settings are then those of the file."
+        description="Model to extend by the one structure that it does not know: a path, "
+        "`https://...#sha256=...` or `s3://` (see docs/models.md); null to train a new model. The method and its "
+        "settings are then those of the file."
     )
 
 
@@ -458,8 +459,8 @@ class EvaluateConfig(Section):
     """What is evaluated, and which images are kept."""
 
     model: Address | None = Field(
-        description="Model file (a path or `s3://`) to evaluate; null for the model that is trained. With a model "
-        "file, nothing is trained."
+        description="Model to evaluate: a path, `https://...#sha256=...` or `s3://` (see docs/models.md); null for "
+        "the model that is trained. With a model, nothing is trained."
     )
     test_set: Address | None = Field(
         description="Dataset (HDF5, a path or `s3://`) to evaluate on; null for the test split. With a dataset, images "

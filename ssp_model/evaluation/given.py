@@ -1,50 +1,65 @@
 """The files that a config gives: checked before anything runs."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ssp_model.config.schema import Config
 from ssp_model.errors import InputError
+from ssp_model.models.address import parse_address
 
 
 def check_given_files(config: Config) -> None:
     """Check `evaluate.model` and `train.extend` (model files), `evaluate.test_set` (a dataset) and `about`.
 
-    Objects in S3 are not opened.
+    Of addresses only the form is checked, so that a run can be planned without a network.
 
     Raises
     ------
     InputError
-        A file does not exist, or holds something else.
+        A file does not exist, or holds something else; or an address can't be used.
     """
-    given: dict[str, tuple[str | None, Callable[[str], None]]] = {
-        "evaluate.model": (config.evaluate.model, _check_model),
-        "evaluate.test_set": (config.evaluate.test_set, _check_dataset),
-        "train.extend": (config.train.extend, _check_model),
-        "about": (config.about, partial(_check_about, config=config)),
-    }
-    for key, (address, check) in given.items():
-        if address is None or address.startswith("s3://"):
-            continue
-        if not Path(address).is_file():
-            raise InputError(f"{key}: there is no file {Path(address).absolute()}; correct the path.")
-        try:
-            check(address)
-        except InputError as error:
-            raise InputError(f"{key}: {error}") from None
+    models = {"evaluate.model": config.evaluate.model, "train.extend": config.train.extend}
+    for key, address in models.items():
+        with _named(key):
+            if address and not parse_address(address).scheme:
+                _check_model(address)
+    test_set = config.evaluate.test_set
+    with _named("evaluate.test_set"):
+        if test_set and not test_set.startswith("s3://"):
+            _check_dataset(test_set)
+    with _named("about"):
+        # an object in a bucket is read by the jobs
+        if config.about and not config.about.startswith("s3://"):
+            _check_about(config.about, config)
+
+
+@contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Name the key in an error."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from None
+
+
+def _check_is_file(path: str) -> None:
+    if not Path(path).is_file():
+        raise InputError(f"there is no file {Path(path).absolute()}; correct the path.")
 
 
 # These imports take seconds. Most configs give no file.
 
 
 def _check_model(path: str) -> None:
+    _check_is_file(path)
     from ssp_model.models.model_file import read_info
 
     read_info(path)
 
 
 def _check_dataset(path: str) -> None:
+    _check_is_file(path)
     from ssp_model.data.dataset import Dataset
 
     with Dataset(path):
@@ -52,6 +67,7 @@ def _check_dataset(path: str) -> None:
 
 
 def _check_about(path: str, config: Config) -> None:
+    _check_is_file(path)
     from ssp_model.models.card import check_structures, read_about
 
     about = read_about(path)

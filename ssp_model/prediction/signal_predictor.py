@@ -12,6 +12,7 @@ from ssp_model.errors import InputError
 from ssp_model.hardware import Compute
 from ssp_model.images.description import Voxels
 from ssp_model.models.model_file import load_model
+from ssp_model.models.store import local_model
 from ssp_model.prediction.sliding_window import Windows, predict_volume, specialised
 
 Advance = Callable[[float], None]
@@ -23,8 +24,8 @@ class SignalPredictor:
 
     Parameters
     ----------
-    model_path : path
-        Model file.
+    model_path : path or str
+        Model file, or its address (docs/models.md), which is then fetched into the user's cache folder.
     config : PredictConfig, optional
         The sliding window as configured, in place of `overlap` and `flips`.
     precision : str
@@ -49,7 +50,7 @@ class SignalPredictor:
     Raises
     ------
     InputError
-        The file is not a model file of this project, or a value can't be used.
+        The file is not a model file of this project, it can't be fetched, or a value can't be used.
     """
 
     def __init__(
@@ -69,9 +70,9 @@ class SignalPredictor:
             if threads < 1:
                 raise InputError(f"The number of threads is {threads} but should be at least 1.")
             torch.set_num_threads(threads)
-        self.path = Path(model_path)
+        self.path = local_model(model_path)
         self.compute = Compute.choose(precision, device)
-        self._model, self.info = load_model(model_path, self.compute.device)
+        self._model, self.info = load_model(self.path, self.compute.device)
         self.windows = Windows.of(self.info.patch, config)
         self._network: tuple[int, nn.Module] | None = None
 

@@ -18,6 +18,7 @@ STAGES = {
     "tabulate_samples": "list the samples",
     "download_list": "download the image lists",
     "download_archive": "download the images",
+    "download_model": "download the model",
     "convert_images": "convert the images",
     "check_images": "check for images that can't be used",
     "split_samples": "split into training, validation and test",

@@ -13,14 +13,17 @@ import pandas as pd
 import pytest
 import tifffile
 import typer
+from safetensors.torch import load_file, save_file
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from ssp_model import cli
 from ssp_model.errors import InputError
+from ssp_model.files import sha256_of
 from ssp_model.images.ome_tiff import write_channels
-from ssp_model.models.model_file import ModelInfo, make_network, save_model
-from tests.helpers import PROJECT
+from ssp_model.models.model_file import FORMAT, ModelInfo, make_network, read_info, save_model
+from tests.helpers import PROJECT, make_datasets
+from tests.httpserver import FileServer
 
 SSP = get_command(cli.typer_app)
 COMMANDS = [
@@ -252,6 +255,96 @@ def test_what_can_not_be_is_told_in_a_sentence_and_nothing_is_written(in_folder,
     assert sentence in " ".join(said.replace("│", " ").split())
     assert [path for path in sorted(in_folder.iterdir()) if path.name != "out"] == before
     assert not list(in_folder.glob("out/*"))
+
+
+NOT_MODELS = {
+    "missing": "can't be read as a model file (No such file",
+    "empty": "can't be read as a model file (",
+    "text": "can't be read as a model file (",
+    "cut off": "can't be read as a model file (",
+    "folder": "is not a file; give a model.safetensors that this project wrote",
+    "foreign": "is not an ssp_model model file (no format entry in its metadata)",
+    "damaged": "is a damaged model file (its entry 'patch' is [16, 16, 7])",
+    "newer format": "was written by a later version of ssp_model (format 'ssp_model 9'",
+    "newer version": "was written by a later version of ssp_model, 99.0 (here is ",
+    "web address": "has no checksum, and without one a changed or damaged file would go unnoticed; add #sha256=",
+    "other address": "ftp:// is not supported for a model",
+}
+"""What is given as a model, and what is said."""
+
+
+def make_not_a_model(kind: str, model: Path) -> str:
+    """Make what is no model of the model, and return its path or address."""
+    content = model.read_bytes()
+    weights = load_file(model)
+    info = json.loads(json.dumps(vars(read_info(model))))
+    changed = {
+        "damaged": {"format": FORMAT, "info": json.dumps(info | {"patch": [16, 16, 7]})},
+        "newer format": {"format": "ssp_model 9", "info": json.dumps(info)},
+        "newer version": {"format": FORMAT, "info": json.dumps(info | {"version": "99.0", "colour": "red"})},
+        "foreign": {},
+    }
+    match kind:
+        case "missing":
+            return "none.safetensors"
+        case "web address":
+            return "https://host/model.safetensors"
+        case "other address":
+            return "ftp://host/model.safetensors"
+        case "folder":
+            Path("model").mkdir()
+            return "model"
+        case "empty" | "text" | "cut off":
+            Path("other.safetensors").write_bytes({"empty": b"", "text": b"notes", "cut off": content[:-9]}[kind])
+        case _:
+            save_file(weights, "other.safetensors", changed[kind])
+    return "other.safetensors"
+
+
+DOORS = {
+    "info": ["info", "MODEL"],
+    "inspect": ["inspect", "good.tif", "--model", "MODEL"],
+    "predict": ["predict", "MODEL", "good.tif", "--output", "out", "--channel", "light"],
+    "evaluate": ["evaluate", "MODEL", "test.h5", "out", "--config", "config.yaml"],
+    "extend": ["extend", "MODEL", "train.h5", "val.h5", "out", "--config", "config.yaml"],
+    "extend --dry-run": ["extend", "MODEL", "train.h5", "val.h5", "out", "--config", "config.yaml", "--dry-run"],
+    "train": ["train", "train.h5", "val.h5", "out", "--config", "config.yaml", "--config", "extend.yaml"],
+}
+"""Commands that take a model, with MODEL in its place; the training takes it from extend.yaml."""
+
+
+@pytest.fixture
+def before_doors(in_folder):
+    make_datasets(in_folder, {"tom20": (0, 1), "zo1": (0, 1)})
+    shutil.copy(PROJECT / "config.yaml", in_folder)
+    return in_folder
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("kind", NOT_MODELS)
+def test_each_command_refuses_what_is_no_model_in_a_sentence(before_doors, kind, door):
+    model = make_not_a_model(kind, Path("model.safetensors"))
+    Path("extend.yaml").write_text(f"train: {{extend: '{model}'}}")
+    ran = run(*(model if word == "MODEL" else word for word in DOORS[door]))
+    assert isinstance(ran.exception, InputError), ran.output
+    assert str(ran.exception).startswith(model)
+    assert NOT_MODELS[kind] in str(ran.exception)
+    assert not Path("out/model.safetensors").exists()
+    assert not list(Path("out").rglob("*.tif"))
+
+
+@pytest.mark.parametrize("door", ["info", "inspect", "predict"])
+def test_each_command_takes_the_address_of_a_model(before_doors, door, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(before_doors / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with FileServer(before_doors) as server:
+        address = f"{server.url('model.safetensors')}#sha256={sha256_of('model.safetensors')}"
+        ran = run(*(address if word == "MODEL" else word for word in DOORS[door]))
+        assert ran.exit_code == 0, ran.exception
+        assert [request.status for request in server.requests] == [200]
+        # the same as of the path
+        if door != "predict":
+            assert run(*("model.safetensors" if word == "MODEL" else word for word in DOORS[door])).stdout == ran.stdout
 
 
 def test_an_image_is_never_taken_for_the_output(in_folder):

@@ -87,6 +87,23 @@ def test_images_to_predict_are_shared_among_jobs(tmp_path, model):
     assert "*.nd2 matches no image; correct the pattern." in ran.stdout + ran.stderr
 
 
+def test_a_model_at_an_address_is_planned_without_a_network(tmp_path):
+    address = "https://nowhere.invalid/model.safetensors#sha256="
+    (tmp_path / "a.czi").touch()
+    config = {"predict": {"images": ["a.czi"]}, "evaluate": {"model": address + "0123456789abcdef" * 4}}
+    counts = job_counts(plan(tmp_path, "predict", config=config))
+    assert counts == {"download_model": 1, "predict_images": 1, "list_predictions": 1, "predict": 1, "total": 4}
+    both = {**config, "train": {"extend": address + "fedcba9876543210" * 4}}
+    counts = job_counts(plan(tmp_path, "train", "predict", config=both))
+    assert (counts["download_model"], counts["train_model"], counts["predict_images"]) == (2, 1, 1)
+
+
+def test_an_address_without_a_checksum_is_refused(tmp_path):
+    ran = plan(tmp_path, config={"evaluate": {"model": "https://host/model.safetensors"}})
+    assert ran.returncode == 1
+    assert "evaluate.model: https://host/model.safetensors has no checksum, and" in ran.stdout + ran.stderr
+
+
 def test_until(tmp_path):
     counts = job_counts(plan(tmp_path, "--until", "split_structure"))
     assert set(counts) == {"download_list", "split_structure", "total"}

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ssp_model.collection.fetch import fetch
 from ssp_model.collection.lists import check_list
+from ssp_model.fetch import fetch
 from ssp_model.log import log_to
 
 if __name__ == "__main__":

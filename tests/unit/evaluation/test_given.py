@@ -20,10 +20,25 @@ def check(config_values):
     return check
 
 
-def test_right_files_and_objects_in_s3_pass(check, model, datasets):
+def test_right_files_and_addresses_pass(check, model, datasets):
+    """Nothing is fetched."""
     check()
     check(model=str(model), test_set=str(datasets["test"]), extend=str(model))
     check(model="s3://lab/model.safetensors", test_set="s3://lab/test.h5", extend="s3://lab/model.safetensors")
+    address = f"https://nowhere.invalid/model.safetensors#sha256={'0123456789abcdef' * 4}"
+    check(model=address, extend=address)
+
+
+@pytest.mark.parametrize("key", ["model", "extend"])
+def test_an_address_without_a_checksum_is_refused(check, key):
+    sentence = rf"^(evaluate|train)\.{key}: https://host/model\.safetensors has no checksum"
+    with pytest.raises(InputError, match=sentence):
+        check(**{key: "https://host/model.safetensors"})
+
+
+def test_a_dataset_can_not_be_at_a_web_address(check):
+    with pytest.raises(InputError, match=r"^evaluate\.test_set: there is no file .*/test\.h5; correct the path\.$"):
+        check(test_set="https://host/test.h5")
 
 
 @pytest.mark.parametrize("key", ["evaluate.model", "evaluate.test_set", "train.extend"])

@@ -69,7 +69,8 @@ def fetch(
     Raises
     ------
     InputError
-        The file could not be fetched, or its size or checksum is wrong. A `.part` file that can be resumed is kept.
+        The file could not be fetched, its size or checksum is wrong, or the server sent a web page in its place. A
+        `.part` file that can be resumed is kept.
     """
     scheme = source.partition("://")[0].lower() if "://" in source else "file"
     if scheme not in ("https", "http", "file"):
@@ -108,7 +109,7 @@ def _take(path: Path, target: Path, size: int | None, sha256: str | None, *, lin
         raise InputError(f"{path} may not be read by you; check its permissions.")
     if path.resolve() == target.parent.resolve() / target.name:
         raise InputError(f"{path} is both the source and the target; keep the source elsewhere.")
-    _check(path, str(path), size, sha256)
+    check_file(path, str(path), size, sha256)
     temporary = target.with_name(target.name + ".link")
     temporary.unlink(missing_ok=True)
     if link:
@@ -118,7 +119,14 @@ def _take(path: Path, target: Path, size: int | None, sha256: str | None, *, lin
     temporary.replace(target)
 
 
-def _check(path: Path, source: str, size: int | None, sha256: str | None) -> None:
+def check_file(path: Path, source: str, size: int | None, sha256: str | None) -> None:
+    """Check the size and the checksum of a file that came from `source`.
+
+    Raises
+    ------
+    InputError
+        They are not those that are wanted.
+    """
     found = path.stat().st_size
     if size is not None and found != size:
         raise InputError(f"{source} has {found} bytes, not {size}; {_COMPARE}.")
@@ -127,6 +135,17 @@ def _check(path: Path, source: str, size: int | None, sha256: str | None) -> Non
         digest = sha256_of(path)
         if digest != sha256.lower():
             raise InputError(f"{source} has SHA-256 {digest}, not {sha256}; {_COMPARE}.")
+
+
+def _refuse_web_page(path: Path, url: str) -> None:
+    """Refuse a web page, which many servers send with the status of success where a login is missing."""
+    with path.open("rb") as file:
+        start = file.read(1000).lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")) or (start.startswith(b"<?xml") and b"<html" in start):
+        raise InputError(
+            f"{url}: the server sent a web page, not the file, which may need a login or be at another address; give "
+            "the address that the file itself is downloaded from."
+        )
 
 
 class _TransferError(Exception):
@@ -174,7 +193,8 @@ class _Download:
                 except requests.RequestException as error:
                     raise InputError(f"{self.url}: {error}; check the address.") from error
         try:
-            _check(self.part, self.url, total if self.size is None else self.size, self.sha256)
+            _refuse_web_page(self.part, self.url)
+            check_file(self.part, self.url, total if self.size is None else self.size, self.sha256)
         except InputError:
             self._discard()
             raise

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssp_model.collection import fetch as fetch_module
-from ssp_model.collection.fetch import fetch
+from ssp_model import fetch as fetch_module
 from ssp_model.errors import InputError
+from ssp_model.fetch import fetch
 from tests.httpserver import FileServer
 
 CONTENT = random.Random(0).randbytes(1_000_000)
@@ -148,7 +148,7 @@ def test_resumes_across_calls(server, target):
 
 def test_resumes_after_the_process_was_killed(server, target):
     stall = server.stall_after("a.bin", 300_000)
-    imports = "import sys, pathlib as p\nfrom ssp_model.collection.fetch import fetch\n"
+    imports = "import sys, pathlib as p\nfrom ssp_model.fetch import fetch\n"
     code = imports + "fetch(sys.argv[1], p.Path(sys.argv[2]))"
     child = subprocess.Popen([sys.executable, "-c", code, server.url("a.bin"), str(target)])
     try:
@@ -355,6 +355,21 @@ def test_the_target_appears_only_after_its_bytes_are_synced(server, target, monk
     )
     get(server, target)
     assert synced == [(len(CONTENT), False)]
+
+
+@pytest.mark.parametrize("start", ["<!doctype html>", "\n <HTML>", '<?xml version="1.0"?><!DOCTYPE html><html>'])
+def test_a_web_page_in_the_place_of_the_file_is_refused_and_not_kept(server, target, start):
+    (server.folder / "a.bin").write_text(f"{start}<body>Sign in</body>")
+    with pytest.raises(InputError, match=r"a\.bin: the server sent a web page, not the file, which may need a login"):
+        get(server, target, sha256=SHA256)
+    assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["html,image\n", '<?xml version="1.0"?><OME/>'])
+def test_a_file_that_resembles_a_web_page_is_kept(server, target, content):
+    (server.folder / "a.bin").write_text(content)
+    get(server, target)
+    assert target.read_text() == content
 
 
 # Encodings
