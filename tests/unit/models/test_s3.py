@@ -18,7 +18,7 @@ ADDRESS = "s3://lab/folder/a b.bin"
 
 
 @pytest.fixture
-def bucket(store, request):
+def bucket(store):
     """A bucket with the object folder/a b.bin."""
     keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
     bucket = boto3.resource("s3", endpoint_url=store, **keys).create_bucket(Bucket="lab")
@@ -53,13 +53,14 @@ def test_the_version_changes_with_the_content(bucket):
     assert find_version(ADDRESS) != before
 
 
-def test_a_version_of_a_bucket_that_numbers_them_is_read_though_there_is_a_later_one(bucket, tmp_path, monkeypatch):
-    bucket.Versioning().enable()
-    bucket.put_object(Key="folder/a b.bin", Body=CONTENT)
-    version = find_version(ADDRESS)
-    bucket.put_object(Key="folder/a b.bin", Body=CONTENT[::-1])
-    monkeypatch.setattr(s3, "find_version", lambda _: version)
-    download_object(ADDRESS, version, tmp_path / "a.bin")
+def test_a_bucket_that_numbers_versions_gives_an_earlier_one(bucket, tmp_path):
+    client, name = bucket.meta.client, {"Bucket": "numbered", "Key": "a.bin"}
+    client.create_bucket(Bucket="numbered")
+    client.put_bucket_versioning(Bucket="numbered", VersioningConfiguration={"Status": "Enabled"})
+    client.put_object(**name, Body=CONTENT)
+    version = find_version("s3://numbered/a.bin")
+    client.put_object(**name, Body=CONTENT[::-1])
+    download_object("s3://numbered/a.bin", version, tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 

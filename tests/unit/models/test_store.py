@@ -151,26 +151,33 @@ def test_a_model_is_fetched_to_a_given_path_without_the_cache(server, address, c
 
 
 def start(address: str) -> subprocess.Popen:
-    """A process that prints where it has a model."""
+    """A process that has imported all, and waits for a line before it gets a model and prints where."""
     code = (
         "import sys\nfrom ssp_model import fetch, log\nfrom ssp_model.models.store import local_model\n"
-        "fetch.time.sleep = lambda _: None\nlog.log_to_terminal()\nprint(local_model(sys.argv[1]))"
+        "fetch.time.sleep = lambda _: None\nlog.log_to_terminal()\n"
+        "print('ready', flush=True)\ninput()\nprint(local_model(sys.argv[1]))"
     )
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", code, address], cwd=PROJECT, **pipes)
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", code, address], cwd=PROJECT, text=True, **pipes)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def let_go(process: subprocess.Popen) -> None:
+    process.stdin.write("\n")
+    process.stdin.flush()
 
 
 def test_two_processes_at_once_fetch_it_once(server, address, cache):
     stall = server.stall_after("m.safetensors", 100_000)
-    with start(address) as first:
+    with start(address) as first, start(address) as second:
+        let_go(first)
         assert stall.reached.wait(60)
-        assert files_in(cache) >= {"lock"}
-        with start(address) as second:
-            said = next(line for line in second.stderr if "waiting" in line)
-            assert said == "another process fetches this model; waiting for it\n"
-            assert "model.safetensors" not in files_in(cache)
-            stall.release.set()
-            paths = {first.communicate()[0], second.communicate()[0]}
+        let_go(second)
+        assert second.stderr.readline() == "another process fetches this model; waiting for it\n"
+        assert "model.safetensors" not in files_in(cache)
+        stall.release.set()
+        paths = {first.communicate()[0], second.communicate()[0]}
     assert (first.returncode, second.returncode) == (0, 0)
     assert paths == {f"{cache / SUM / 'model.safetensors'}\n"}
     assert sha256_of(cache / SUM / "model.safetensors") == SUM
@@ -181,6 +188,7 @@ def test_two_processes_at_once_fetch_it_once(server, address, cache):
 def test_a_killed_process_leaves_nothing_that_is_taken_for_whole(server, address, cache):
     stall = server.stall_after("m.safetensors", 100_000)
     with start(address) as process:
+        let_go(process)
         assert stall.reached.wait(60)
         process.kill()
     assert "model.safetensors" not in files_in(cache)
