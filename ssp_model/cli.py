@@ -44,6 +44,14 @@ ConfigFiles = Annotated[
     typer.Option(metavar="FILE", help="Config file (YAML). Repeat the option: later files override earlier ones."),
 ]
 Threads = Annotated[int, typer.Option(min=1, metavar="N", help="Number of CPU threads.")]
+Channel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHANNEL",
+        show_default="the only one",
+        help="Channel of the transmitted light: its number (the first is 0) or name.",
+    ),
+]
 TrainSet = Annotated[Path, typer.Argument(metavar="TRAIN", help="Training dataset, such as train.h5.")]
 ValSet = Annotated[Path, typer.Argument(metavar="VAL", help="Validation dataset, such as val.h5.")]
 TrainingFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for model, history and checkpoint.")]
@@ -279,14 +287,7 @@ def predict(
     output: Annotated[
         str, typer.Option(metavar="FOLDER", help="Folder for the predictions, which are named after the images.")
     ],
-    channel: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CHANNEL",
-            show_default="the only one",
-            help="Channel of the transmitted light: its number (the first is 0) or name.",
-        ),
-    ] = None,
+    channel: Channel = None,
     scene: Annotated[
         str | None,
         typer.Option(metavar="SCENE", show_default="all", help="Scene: its number (the first is 0) or name."),
@@ -502,6 +503,54 @@ def info(model: ModelFile) -> None:
     from ssp_model.models.model_file import read_info
 
     typer.echo(yaml.safe_dump(_plain(asdict(read_info(model))), sort_keys=False, default_flow_style=None), nl=False)
+
+
+@typer_app.command(epilog=example("ssp export model.safetensors dna.onnx --structure dna"))
+def export(
+    model: ModelFile,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .onnx, or .zip for a package.")],
+    format_: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="onnx, or bioimageio for a package of bioimage.io.")
+    ] = "onnx",
+    structure: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Structure to export. Repeat the option for several in one file."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Export all structures, in one file.")] = False,
+    image: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Image to test the file with.", show_default="a simulated image"),
+    ] = None,
+    channel: Channel = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of the model's scores, for the documentation of a package."),
+    ] = None,
+    about: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML file with authors, licence and more, for a package (docs/export.md)."),
+    ] = None,
+) -> None:
+    """Export a model, for programs without this one.
+
+    Each structure becomes an output of the file. The written file is tested against the model.
+    """
+    if format_ not in ("onnx", "bioimageio"):
+        raise InputError(f"--format is {format_!r}; give onnx or bioimageio.")
+    if bool(structure) == every:
+        raise InputError("Give --structure (once or several times), or --all for all that the model predicts.")
+    if format_ == "onnx" and (scores or about):
+        raise InputError("--scores and --about are for the documentation of a package; add --format bioimageio.")
+    try:
+        from ssp_model.export.export import export_onnx, export_package, prepare_export
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is missing, which export needs; run: pip install 'ssp-model[export]'") from None
+
+    prepared = prepare_export(model, structure or (), image, channel)
+    if format_ == "onnx":
+        export_onnx(prepared, out)
+    else:
+        export_package(prepared, out, scores=scores, about=about)
 
 
 @typer_app.command(

@@ -113,20 +113,11 @@ def plot_composite(
     figure = Figure(figsize=(12, 12 / columns * rows * height / width + 12 / 2 * height / width), layout="constrained")
     halves: Any = figure.subfigures(2, 1, height_ratios=[1 / 2, rows / columns])
     above, below = halves
-    light = Normalize(*np.percentile(signal[z], [0.2, 99.8]))
     extent = (0, width, height, 0)
     grey, overlay = above.subplots(1, 2)
-    grey.imshow(signal[z], cmap="gray", norm=light, extent=extent)
     grey.set_title("transmitted light (input)")
-    together = light(signal[z], clip=True)[..., None] * 0.35 * np.ones(3)
-    coloured = {
-        structure: brightness(volume, z)[..., None] * np.array(to_rgb(colour))
-        for (structure, volume), colour in zip(predictions.items(), cycle(OVERLAY), strict=False)
-    }
-    for plane in coloured.values():
-        together = together + plane
-    overlay.imshow(np.clip(together, 0, 1), extent=extent)
     overlay.set_title("all predictions over it")
+    coloured = draw_overlay(grey, overlay, signal, predictions, z=z, extent=extent)
     scale_bar(grey, width, height, "µm" if voxel_size_um else "px")
     singles = below.subplots(rows, columns, squeeze=False)
     for axes, (structure, plane) in zip(singles.flat, coloured.items(), strict=False):
@@ -137,6 +128,53 @@ def plot_composite(
         axes.spines[:].set_visible(False)
     for axes in singles.flat[len(predictions) :]:
         axes.set_visible(False)
+    return figure
+
+
+def draw_overlay(
+    grey: Axes,
+    overlay: Axes,
+    signal: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    *,
+    z: int,
+    extent: tuple[float, float, float, float],
+) -> dict[str, np.ndarray]:
+    """Draw a plane of the transmitted light, and all predictions over it. Return each in its colour, (Y, X, RGB)."""
+    light = Normalize(*np.percentile(signal[z], [0.2, 99.8]))
+    grey.imshow(signal[z], cmap="gray", norm=light, extent=extent)
+    together = light(signal[z], clip=True)[..., None] * 0.35 * np.ones(3)
+    coloured = {
+        structure: brightness(volume, z)[..., None] * np.array(to_rgb(colour))
+        for (structure, volume), colour in zip(predictions.items(), cycle(OVERLAY), strict=False)
+    }
+    for plane in coloured.values():
+        together = together + plane
+    overlay.imshow(np.clip(together, 0, 1), extent=extent)
+    return coloured
+
+
+@style()
+def plot_cover(
+    signal: np.ndarray, predictions: Mapping[str, np.ndarray], voxel_size_um: Sequence[float] | None
+) -> Figure:
+    """Draw a picture for a catalogue, twice as wide as high: transmitted light, and predictions over it.
+
+    Parameters are as of `plot_composite`. The middle square of the image is shown.
+    """
+    _, um_y, um_x = voxel_size_um or (1.0, 1.0, 1.0)
+    z = focus(next(iter(predictions.values())))[0]
+    side = min(signal.shape[1] * um_y, signal.shape[2] * um_x)
+    rows, columns = (
+        slice((size - kept) // 2, (size + kept) // 2)
+        for size, kept in zip(signal.shape[1:], (round(side / um_y), round(side / um_x)), strict=True)
+    )
+    figure = Figure(figsize=(6, 3))
+    grey, overlay = figure.add_axes((0, 0, 0.5, 1)), figure.add_axes((0.5, 0, 0.5, 1))
+    middle = {name: volume[:, rows, columns] for name, volume in predictions.items()}
+    draw_overlay(grey, overlay, signal[:, rows, columns], middle, z=z, extent=(0, side, side, 0))
+    for axes in (grey, overlay):
+        axes.set_axis_off()
     return figure
 
 

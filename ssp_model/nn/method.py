@@ -110,7 +110,7 @@ class OneTask(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict (N, 1, D, H, W) from the same shape."""
-        return self.network(x, torch.full((len(x),), self.task, device=x.device))
+        return self.network(x, torch.full((x.shape[0],), self.task, device=x.device))
 
 
 def groups_of(task: Tensor) -> dict[int, Tensor]:

@@ -46,7 +46,7 @@ class DoDNet(Method):
         y = x.permute(0, 2, 3, 4, 1).flatten(1, 3)
         for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             y = torch.baddbmm(bias.to(y.dtype), F.relu(y) if number else y, weight.to(y.dtype))
-        return y.reshape(len(x), 1, *x.shape[2:])
+        return y.reshape(x.shape[0], 1, *x.shape[2:])
 
     def generate(self, x: Tensor, task: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return weights (N, C_in, C_out) and biases (N, 1, C_out) of the last convolutions, from the bottleneck's x.

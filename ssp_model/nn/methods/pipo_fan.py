@@ -67,7 +67,7 @@ class PIPOFAN(Method):
         """Return the prediction, and those of the five scales, which train with the weight of one together."""
         maps_SNTDHW = self.maps(x)
         weights_SN = torch.stack([self.score(map_NTDHW) for map_NTDHW in maps_SNTDHW]).softmax(dim=0)
-        samples = torch.arange(len(task), device=task.device)
+        samples = torch.arange(task.shape[0], device=task.device)
         of_task = [map_NTDHW[samples, task][:, None] for map_NTDHW in maps_SNTDHW]
         fused = sum(
             prediction * weight_N[:, None, None, None, None]
