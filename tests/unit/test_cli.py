@@ -26,6 +26,7 @@ from tests.helpers import PROJECT, make_datasets
 from tests.httpserver import FileServer
 
 SSP = get_command(cli.typer_app)
+OLD_MODEL = PROJECT / "tests/golden/models/0.1.0/model.safetensors"
 COMMANDS = [
     "simulate",
     "preflight",
@@ -36,6 +37,7 @@ COMMANDS = [
     "view",
     "inspect",
     "info",
+    "export",
     "model-card",
     "import-checkpoint",
 ]
@@ -86,6 +88,29 @@ def test_every_argument_and_option_is_explained(name):
     for parameter in SSP.commands[name].params:
         if parameter.name != "help":
             assert parameter.help.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ([], "Give --structure (once or several times), or --all"),
+        (["--all", "--structure", "dna"], "Give --structure (once or several times), or --all"),
+        (["--all", "--format", "tensorflow"], "--format is 'tensorflow'; give onnx or bioimageio."),
+        (["--all", "--about", "about.yaml"], "add --format bioimageio"),
+    ],
+)
+def test_options_of_an_export_that_do_not_fit_are_refused(options, reason):
+    ran = run("export", str(OLD_MODEL), "out.onnx", *options)
+    assert isinstance(ran.exception, InputError)
+    assert reason in str(ran.exception)
+
+
+def test_an_export_without_its_packages_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for name in [name for name in sys.modules if name.startswith("ssp_model.export.")]:
+        monkeypatch.delitem(sys.modules, name)
+    ran = run("export", str(OLD_MODEL), "out.onnx", "--all")
+    assert str(ran.exception) == "onnx is missing, which export needs; run: pip install 'ssp-model[export]'"
 
 
 def test_help_imports_nothing_heavy():
@@ -308,6 +333,8 @@ DOORS = {
     "evaluate": ["evaluate", "MODEL", "test.h5", "out", "--config", "config.yaml"],
     "extend": ["extend", "MODEL", "train.h5", "val.h5", "out", "--config", "config.yaml"],
     "extend --dry-run": ["extend", "MODEL", "train.h5", "val.h5", "out", "--config", "config.yaml", "--dry-run"],
+    "export": ["export", "MODEL", "out.onnx", "--all"],
+    "model-card": ["model-card", "MODEL", "--output", "out/README.md"],
     "train": ["train", "train.h5", "val.h5", "out", "--config", "config.yaml", "--config", "extend.yaml"],
 }
 """Commands that take a model, with MODEL in its place; the training takes it from extend.yaml."""
