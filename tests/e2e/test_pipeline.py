@@ -390,7 +390,7 @@ def test_a_page_in_place_of_a_list_is_not_kept(simulated, tmp_path):
         config = tiny(server.url("") + "{structure}.tar.gz", server.url("") + "lists/{structure}.csv")
         ran = snakemake(tmp_path, config, "split")
         assert ran.returncode == 1
-        assert f"{server.url('lists/tom20.csv')} is a web page" in ran.said
+        assert f"{server.url('lists/tom20.csv')}: the server sent a web page, not the file" in ran.said
         shutil.copy(simulated / "lists/tom20.csv", wrong)
         ran = snakemake(tmp_path, config, "split")
     assert ran.returncode == 0, ran.said
