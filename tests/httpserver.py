@@ -75,9 +75,14 @@ class FileServer:
     ) -> None:
         for stall in self._stalls:
             stall.release.set()
+        self.close()
+        self._thread.join()
+
+    def close(self) -> None:
+        """Refuse connections from now on."""
+        # the thread that serves must end first, or it may still take one
         self._http.shutdown()
         self._http.server_close()
-        self._thread.join()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self._http.server_port}/{quote(path)}"

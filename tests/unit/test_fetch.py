@@ -445,7 +445,7 @@ def test_a_refusal_fails_at_once(server, target, status, sentence):
 
 def test_a_connection_refused_is_retried_and_named(server, target):
     url = server.url("a.bin")
-    server._http.server_close()
+    server.close()
     with pytest.raises(InputError, match=r"the connection broke \(Connection refused\) \(attempt 2 of 2"):
         fetch(url, target, attempts=2, wait_s=0)
 

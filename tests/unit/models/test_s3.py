@@ -97,7 +97,7 @@ def test_any_other_answer_is_told(faulty):
 
 
 def test_without_a_network_it_is_told(faulty):
-    faulty._http.server_close()
+    faulty.close()
     with pytest.raises(InputError, match=r"S3 can't be read \(Could not connect.*check the address and the network"):
         find_version(ADDRESS)
 

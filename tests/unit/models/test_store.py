@@ -117,7 +117,7 @@ def test_a_missing_file_is_told(server, cache):
 
 
 def test_without_a_network_it_is_told(server, cache, address):
-    server._http.server_close()
+    server.close()
     with pytest.raises(InputError, match=r"connection broke \(Connection refused\).*check the address and the network"):
         local_model(address)
 
