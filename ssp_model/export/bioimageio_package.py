@@ -24,14 +24,13 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from ssp_model.errors import InputError
-from ssp_model.export.onnx_file import OPSET, SIGNAL, check_onnx, standardise, write_onnx
+from ssp_model.export.onnx_file import OPSET, SIGNAL, Outputs, check_onnx, standardise, write_onnx
 from ssp_model.files import replacing
 from ssp_model.models.card import About
 from ssp_model.models.model_file import ModelInfo
 from ssp_model.nn.unet import STRIDE
 
 logger = logging.getLogger(__name__)
-
 
 PAPER = spec.CiteEntry(
     text="Zhou et al.: RepMode: Learning to Re-parameterize Diverse Experts for Subcellular Structure Prediction. CVPR "
@@ -128,14 +127,7 @@ def write_package(
             cite=[PAPER],
             documentation=spec.FileDescr(source=readme),
             covers=[spec.FileDescr(source=texts.cover)],
-            tags=[
-                "3d",
-                "fluorescence-light-microscopy",
-                "transmitted-light",
-                "image-to-image",
-                "label-free",
-                info.method,
-            ],
+            tags=[*TAGS, info.method],
             inputs=[input_of(info, Path(folder, "signal.npy"))],
             outputs=[output_of(info, structure, Path(folder, f"{structure}.npy")) for structure in networks],
             weights=spec.WeightsDescr(
@@ -184,19 +176,6 @@ def described(name: str, structures: Sequence[str], about: About) -> dict[str, A
             reason = error.errors()[0]["msg"]
             raise InputError(f"bioimage.io does not take {value!r} as {key} of a model ({reason}).") from None
     return values
-
-
-class Outputs(nn.Module):
-    """Networks that see the same input: one output, or several."""
-
-    def __init__(self, networks: Mapping[str, nn.Module]) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks.values())
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        """Predict (N, 1, D, H, W) for each structure from the same shape."""
-        predicted = tuple(network(x) for network in self.networks)
-        return predicted[0] if len(predicted) == 1 else predicted
 
 
 def sizes_of(info: ModelInfo) -> list[tuple[str, int, float | None]]:

@@ -19,7 +19,6 @@ from ssp_model.export.onnx_file import check_onnx, metadata_of, standardise, wri
 from ssp_model.figures.images import plot_cover
 from ssp_model.figures.style import save
 from ssp_model.files import sha256_of, size_of
-from ssp_model.models.card import About, read_about
 from ssp_model.models.model_file import ModelInfo, load_model
 from ssp_model.prediction.array_image import opened_image
 from ssp_model.prediction.grid import factors_to_model
@@ -122,12 +121,11 @@ def export_package(export: Export, out: Path, *, scores: Path | None = None, abo
         The suffix is another; the package does not predict what the model does; or a file or text can't be used.
     """
     check_suffix(out, ".zip")
-    told = read_about(about) if about else About()
     card = make_card(export.model, scores=scores, about=about)
     with tempfile.TemporaryDirectory(prefix="ssp-export-") as folder:
         cover = Path(folder, "cover.png")
         draw_cover(export, cover)
-        texts = Texts(card.title, told, card.text, cover)
+        texts = Texts(card.title, card.about, card.text, cover)
         difference = write_package(
             export.networks, out, info=export.info, raw=export.raw, texts=texts, metadata=export.metadata
         )

@@ -26,6 +26,7 @@ from torch.export import Dim
 from ssp_model.errors import InputError
 from ssp_model.models.model_file import ModelInfo
 from ssp_model.nn.unet import STRIDE
+from ssp_model.prediction.sliding_window import Windows
 
 OPSET = 20
 """Version of the ONNX operators."""
@@ -44,16 +45,17 @@ def standardise(raw: np.ndarray) -> np.ndarray:
     return ((raw - raw.mean(dtype=np.float64)) / raw.std(dtype=np.float64)).astype(np.float32)
 
 
-class Several(nn.Module):
-    """Networks that see the same input, one for each structure."""
+class Outputs(nn.Module):
+    """Networks that see the same input, one for each structure: one output, or several."""
 
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(networks)
+        self.networks = nn.ModuleList(networks.values())
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Predict (N, 1, D, H, W) for each structure from the same shape."""
-        return tuple(network(x) for network in self.networks)
+        predicted = tuple(network(x) for network in self.networks)
+        return predicted[0] if len(predicted) == 1 else predicted
 
 
 def write_onnx(networks: Mapping[str, nn.Module], path: Path, metadata: Mapping[str, str]) -> list[Path]:
@@ -73,10 +75,10 @@ def write_onnx(networks: Mapping[str, nn.Module], path: Path, metadata: Mapping[
     list of path
         The files that were written.
     """
-    network = Several(list(networks.values())).eval()
+    network = Outputs(networks).eval()
     # of two samples, as torch takes a size of one for fixed
     x = torch.zeros(2, 1, 2 * STRIDE, 3 * STRIDE, 4 * STRIDE)
-    z, y, x_ = (STRIDE * Dim(f"{axis}_in_steps_of_{STRIDE}", min=1, max=2**16) for axis in "zyx")
+    depth, height, width = (STRIDE * Dim(f"{axis}_in_steps_of_{STRIDE}", min=1, max=2**16) for axis in "zyx")
     with warnings.catch_warnings(), quiet(logging.getLogger("torch.onnx")):
         # of torch, about itself
         warnings.simplefilter("ignore")
@@ -85,7 +87,7 @@ def write_onnx(networks: Mapping[str, nn.Module], path: Path, metadata: Mapping[
             (x,),
             input_names=[SIGNAL],
             output_names=list(networks),
-            dynamic_shapes=({0: Dim("batch"), 2: z, 3: y, 4: x_},),
+            dynamic_shapes=({0: Dim("batch"), 2: depth, 3: height, 4: width},),
             opset_version=OPSET,
             custom_translation_table={torch.ops.aten.group_norm.default: instance_norm},
             verbose=False,
@@ -136,7 +138,7 @@ def metadata_of(info: ModelInfo, structures: Sequence[str], model_sha256: str) -
         "voxel_size_um_zyx": info.voxel_size_um,
         "size_step_zyx": [STRIDE] * 3,
         "window_zyx": info.patch,
-        "window_overlap": 0.5,
+        "window_overlap": Windows(info.patch).overlap,
         "preprocessing": info.normalisation + "; the image must have the voxel size `voxel_size_um_zyx`",
         "output": "standardised fluorescence: a mean of 0 and a standard deviation of 1 in the training images",
         "training": info.training,

@@ -117,12 +117,15 @@ class Card:
         Markdown after the title.
     pictures : list of Picture
         Those that the text shows.
+    about : About
+        What only a person knows.
     """
 
     title: str
     header: str
     body: str
     pictures: list[Picture]
+    about: About
 
     @property
     def text(self) -> str:
@@ -244,7 +247,7 @@ def make_card(
         training=training_table(info),
         settings=settings_table(info, "model", "train", "predict"),
     )
-    return Card(title, header(info, told, title, found), body, shown)
+    return Card(title, header(info, told, title, found), body, shown, told)
 
 
 def default_title(method: str, training: Mapping[str, Any]) -> str:
