@@ -231,6 +231,11 @@ def window_values():
     return CONFIG.predict.model_dump(include={"patch", "overlap", "flips"})
 
 
+def scoring_values():
+    """What is measured of each test image."""
+    return CONFIG.evaluate.model_dump(include={"panels"})
+
+
 def output_values():
     """How predictions of images are written."""
     return CONFIG.predict.model_dump(include={"grid", "format", "pixels"})

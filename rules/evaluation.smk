@@ -7,6 +7,7 @@ rule evaluate_structure:
         test=TEST_SET,
     output:
         scores=f"{EVALUATION}/structures/{{structure}}.csv",
+        curves=f"{EVALUATION}/curves/{{structure}}.csv",
         images=directory(f"{PREDICTIONS}/{{structure}}"),
     log:
         "results/logs/evaluate_structure/{experiment}/seed-{seed}/{structure}.log",
@@ -22,6 +23,7 @@ rule evaluate_structure:
     params:
         precision=CONFIG.train.precision,
         predict=window_values(),
+        scoring=scoring_values(),
         save_images=CONFIG.evaluate.save_images,
         code=code_with_method("evaluation.evaluate"),
     message:

@@ -9,7 +9,7 @@ rule overview_page:
         pages=of_each_run(
             expand(
                 f"{FIGURES}/{{page}}.html",
-                page=["scores", "composite", "model_card", *expand("structures/{s}", s=CONFIG.tasks)],
+                page=["scores", "trust", "composite", "model_card", *expand("structures/{s}", s=CONFIG.tasks)],
                 allow_missing=True,
             )
         ),
@@ -131,6 +131,39 @@ rule scores_page:
         "Show the scores of {wildcards.experiment}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/scores_page.py"
+
+
+rule trust_page:
+    input:
+        per_structure=rules.summarise_scores.output.per_structure,
+        curves=lambda wildcards: expand(
+            f"{EVALUATION}/curves/{{structure}}.csv",
+            structure=scored_structures(wildcards.experiment),
+            **wildcards,
+        ),
+    output:
+        page=report(
+            f"{FIGURES}/trust.html",
+            caption="../workflow/report/trust.rst",
+            category="Trust",
+            labels={"experiment": "{experiment}", "seed": "{seed}"},
+        ),
+        figures=directory(f"{FIGURES}/trust"),
+    log:
+        "results/logs/trust_page/{experiment}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/trust_page/{experiment}/seed-{seed}.tsv"
+    conda:
+        "../envs/ssp.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        code=source_digest("report.trust"),
+    message:
+        "Show how far {wildcards.experiment}, seed {wildcards.seed}, can be trusted"
+    script:
+        "../workflow/scripts/trust_page.py"
 
 
 rule structure_page:

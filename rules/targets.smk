@@ -32,6 +32,7 @@ rule report:
         [] if CONFIG.evaluate.test_set else rules.data_page.output,
         [] if CONFIG.evaluate.model else of_each_run(f"{FIGURES}/training.html"),
         of_each_run(f"{FIGURES}/scores.html"),
+        of_each_run(f"{FIGURES}/trust.html"),
         of_each_run(f"{FIGURES}/composite.html"),
         of_each_run(f"{FIGURES}/model_card.html"),
         of_each_run(expand(f"{FIGURES}/structures/{{structure}}.html", structure=CONFIG.tasks, allow_missing=True)),

@@ -410,8 +410,14 @@ def evaluate(
 
     settings = read_config(config)
     predictor = SignalPredictor(model, settings.predict, settings.train.precision, threads)
-    save_images = settings.evaluate.save_images
-    evaluate_model(predictor, test_set, folder, experiment=settings.experiment, save_images=save_images)
+    evaluate_model(
+        predictor,
+        test_set,
+        folder,
+        experiment=settings.experiment,
+        scoring=settings.evaluate,
+        save_images=settings.evaluate.save_images,
+    )
 
 
 @typer_app.command(epilog=example("ssp view scores/images/dna/lamin_b1_0007.ome.tif viewer.html"))

@@ -455,7 +455,22 @@ class PredictImagesConfig(PredictConfig):
     images_per_job: int = Field(ge=1, description="Number of these images that one job predicts.")
 
 
-class EvaluateConfig(Section):
+PANEL_NAMES = ("resolution",)
+"""The panels of `evaluation/panels.py`."""
+PanelName = Annotated[str, _one_of(PANEL_NAMES), Field(json_schema_extra={"enum": list(PANEL_NAMES)})]
+
+
+class ScoringConfig(Section):
+    """What is measured besides the errors of voxels."""
+
+    panels: tuple[PanelName, ...] = Field(
+        examples=[["resolution"]],
+        description="What is measured besides the errors of voxels (see docs/scores.md): `resolution`. Leave out what "
+        "you don't need: each takes up to a second for each test image. `[]` for none.",
+    )
+
+
+class EvaluateConfig(ScoringConfig):
     """What is evaluated, and which images are kept."""
 
     model: Address | None = Field(

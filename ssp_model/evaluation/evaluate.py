@@ -3,15 +3,18 @@
 import logging
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import h5py
 import numpy as np
 import pandas as pd
 
+from ssp_model.config.schema import ScoringConfig
 from ssp_model.data.dataset import Dataset
 from ssp_model.errors import InputError
 from ssp_model.evaluation.metrics import score
+from ssp_model.evaluation.panel import Pair
+from ssp_model.evaluation.panels import CURVE_COLUMNS, curve_rows, measure
 from ssp_model.evaluation.scores import Run, places, read_scores, summarise
 from ssp_model.files import replacing, write_table
 from ssp_model.images.ome_tiff import write_channels
@@ -25,15 +28,34 @@ SaveImages = Literal["pictured", "all"]
 """Which predictions are kept as images: those that have a place, or all."""
 
 
+class Files(NamedTuple):
+    """What the evaluation of a structure writes.
+
+    Attributes
+    ----------
+    per_image : path
+        CSV file: a row an image with its run, its scores, its `place` (best, median or worst of the structure, by R2)
+        and the file of its prediction.
+    curves : path
+        CSV file: a row a point of a curve, with `image`, `curve`, `x` and `y`.
+    images : path
+        Folder: `{image}.ome.tif` with signal, target and prediction.
+    """
+
+    per_image: str | Path
+    curves: str | Path
+    images: str | Path
+
+
 def evaluate_structure(
     predictor: SignalPredictor,
     test_set: str | Path,
     *,
     run: Run,
     structure: str,
-    per_image: str | Path,
-    images: str | Path,
+    scoring: ScoringConfig,
     save_images: SaveImages,
+    files: Files,
 ) -> None:
     """Predict and score each test image of a structure.
 
@@ -46,12 +68,11 @@ def evaluate_structure(
     run : Run
         What the scores are of.
     structure : str
-    per_image : path
-        CSV file to write: a row an image with its run, its scores, its `place` (best, median or worst of the structure,
-        by R2) and the file of its prediction.
-    images : path
-        Folder to write: `{image}.ome.tif` with signal, target and prediction.
+    scoring : ScoringConfig
+        What is measured besides the errors of voxels.
     save_images : str
+    files : Files
+        What is written.
 
     Raises
     ------
@@ -59,20 +80,24 @@ def evaluate_structure(
         The model does not know a structure of the dataset, the dataset has no image of this one, or the model was
         trained at another voxel size.
     """
-    with Dataset(test_set) as dataset, replacing(images) as folder:
+    with Dataset(test_set) as dataset, replacing(files.images) as folder:
         check_dataset(dataset, predictor.info)
         samples = dataset.index.index[dataset.index.task == structure]
         if samples.empty:
             raise InputError(f"{test_set} has no image of {structure}; it has {', '.join(dataset.tasks)}.")
         folder.mkdir()
-        scores = []
+        scores, curves = [], [pd.DataFrame({column: [] for column in CURVE_COLUMNS})]
         with progress(f"evaluate {structure}", len(samples), "images") as advance:
             for sample in samples:
                 prediction = np.asarray(predictor.predict_signal(dataset.signal(sample), structure))
                 # which images to keep is known when all are scored
                 np.save(folder / f"{sample}.npy", prediction)
-                row = {**run._asdict(), "structure": structure, "image": dataset.index.image[sample]}
-                scores.append({"sample": sample, **row, **score(prediction, dataset.target(sample)[()])})
+                image = dataset.index.image[sample]
+                pair = Pair(prediction, dataset.target(sample)[()], dataset.voxel_size_um, structure)
+                measured = measure(pair, scoring)
+                row = {**run._asdict(), "structure": structure, "image": image}
+                scores.append({"sample": sample, **row, **score(prediction, pair.target), **measured.numbers})
+                curves += curve_rows(image, measured.curves)
                 advance(1)
         table = pd.DataFrame(scores)
         table["place"] = places(table.r2)
@@ -83,18 +108,25 @@ def evaluate_structure(
             if name:
                 save_image(dataset, sample, np.load(predicted), folder / name)
             predicted.unlink()
-    write_table(table.drop(columns="sample"), per_image)
+    write_table(table.drop(columns="sample"), files.per_image)
+    write_table(pd.concat(curves[1:] or curves), files.curves)
     logger.info("%s: R2 %.4f, MSE %.4f over %d images", structure, table.r2.mean(), table.mse.mean(), len(table))
 
 
 def evaluate_model(
-    predictor: SignalPredictor, test_set: str | Path, folder: str | Path, *, experiment: str, save_images: SaveImages
+    predictor: SignalPredictor,
+    test_set: str | Path,
+    folder: str | Path,
+    *,
+    experiment: str,
+    scoring: ScoringConfig,
+    save_images: SaveImages,
 ) -> None:
     """Score a model on all structures of a dataset, into a folder.
 
     Parameters
     ----------
-    predictor, test_set, save_images :
+    predictor, test_set, scoring, save_images :
         As for `evaluate_structure`.
     folder : path
         Folder to write tables and images to.
@@ -122,9 +154,9 @@ def evaluate_model(
             test_set,
             run=Run(experiment, seed),
             structure=structure,
-            per_image=part,
-            images=folder / "images" / structure,
+            scoring=scoring,
             save_images=save_images,
+            files=Files(part, folder / "curves" / f"{structure}.csv", folder / "images" / structure),
         )
     summarise(list(parts.values()), *(folder / f"{name}.csv" for name in ("per_image", "per_structure", "overall")))
 

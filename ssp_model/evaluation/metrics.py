@@ -1,6 +1,7 @@
-"""Metrics of a prediction over a whole image (RepMode, section 4.1, and what others report).
+"""Metrics of a prediction over a whole image, voxel by voxel (RepMode, section 4.1, and what others report).
 
-To add a metric, add an entry to the table `METRIC`: it gets a column in the tables of scores and a place in the report.
+What says more than an error is in panels (`panels.py`). To add a metric of voxels, add an entry to the table `METRIC`:
+it gets a column in the tables of scores and a place in the report.
 
 All but `ssim` give the numbers of torchmetrics 1.9 to the bit, without its import, which takes longer than they do.
 `ssim` agrees with torchmetrics to 1e-5, but filters along one axis after another, which is many times faster.
@@ -27,7 +28,7 @@ SSIM_RADIUS = 5
 
 @dataclass(frozen=True)
 class Metric:
-    """How near a prediction is to its target.
+    """A number that says something about a prediction.
 
     Attributes
     ----------
@@ -35,23 +36,37 @@ class Metric:
         Name of its column in tables.
     title : str
         What a person calls it.
-    higher_is_better : bool
+    higher_is_better : bool, or None
+        None if neither is.
     digits : int
         Decimals that a table shows.
-    compute : callable
-        Of prediction and target, (Z, Y, X), float64, standardised, over all voxels; NaN where it is not defined.
     """
 
     name: str
     title: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     digits: int
-    compute: Callable[[Tensor, Tensor], float]
 
     @property
     def title_with_direction(self) -> str:
         """The title, and whether high or low values are good."""
+        if self.higher_is_better is None:
+            return self.title
         return f"{self.title} ({'higher' if self.higher_is_better else 'lower'} is better)"
+
+
+@dataclass(frozen=True)
+class VoxelMetric(Metric):
+    """How near a prediction is to its target, voxel by voxel.
+
+    Attributes
+    ----------
+    compute : callable
+        Of prediction and target, (Z, Y, X), float64, standardised, over all voxels; NaN where it is not defined.
+    """
+
+    higher_is_better: bool
+    compute: Callable[[Tensor, Tensor], float]
 
 
 def mean_squared_error(prediction: Tensor, target: Tensor) -> float:
@@ -136,17 +151,36 @@ def value_range(image: Tensor) -> float:
 METRIC = {
     metric.name: metric
     for metric in (
-        Metric("mse", "MSE", higher_is_better=False, digits=3, compute=mean_squared_error),
-        Metric("mae", "MAE", higher_is_better=False, digits=3, compute=mean_absolute_error),
-        Metric("r2", "R²", higher_is_better=True, digits=3, compute=coefficient_of_determination),
-        Metric("pearson", "Pearson r", higher_is_better=True, digits=3, compute=correlation),
-        Metric("ssim", "SSIM", higher_is_better=True, digits=3, compute=structural_similarity),
-        Metric("psnr", "PSNR in dB", higher_is_better=True, digits=2, compute=peak_signal_to_noise),
+        VoxelMetric("mse", "MSE", higher_is_better=False, digits=3, compute=mean_squared_error),
+        VoxelMetric("mae", "MAE", higher_is_better=False, digits=3, compute=mean_absolute_error),
+        VoxelMetric("r2", "R²", higher_is_better=True, digits=3, compute=coefficient_of_determination),
+        VoxelMetric("pearson", "Pearson r", higher_is_better=True, digits=3, compute=correlation),
+        VoxelMetric("ssim", "SSIM", higher_is_better=True, digits=3, compute=structural_similarity),
+        VoxelMetric("psnr", "PSNR in dB", higher_is_better=True, digits=2, compute=peak_signal_to_noise),
     )
 }
 """All metrics by name, in the order of tables."""
 
 METRICS = tuple(METRIC)
+
+
+PANELS = {
+    "resolution": (
+        Metric("resolution_xy_um", "Resolution in XY (um)", higher_is_better=False, digits=2),
+        Metric("resolution_z_um", "Resolution in Z (um)", higher_is_better=False, digits=2),
+        Metric("pearson_above_4um", "r of details above 4 um", higher_is_better=True, digits=3),
+        Metric("pearson_2_to_4um", "r of details of 2 to 4 um", higher_is_better=True, digits=3),
+        Metric("pearson_1_to_2um", "r of details of 1 to 2 um", higher_is_better=True, digits=3),
+        Metric("pearson_below_1um", "r of details below 1 um", higher_is_better=True, digits=3),
+    ),
+}
+"""Metrics that are measured together, by the name of their panel. The config says which panels a run measures."""
+
+ALL_METRICS: dict[str, Metric] = {
+    **METRIC,
+    **{metric.name: metric for panel in PANELS.values() for metric in panel},
+}
+"""Those of voxels, then those of panels, by name."""
 
 
 def label(metric: str) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ssp_model.errors import InputError
-from ssp_model.evaluation.metrics import METRIC, METRICS
-from ssp_model.evaluation.statistics import IMAGES_AT_ONCE, RESAMPLES, interval
+from ssp_model.evaluation.metrics import ALL_METRICS, METRICS
+from ssp_model.evaluation.statistics import IMAGES_AT_ONCE, RESAMPLES, interval, mean_of
 from ssp_model.files import write_table
 
 logger = logging.getLogger(__name__)
@@ -24,11 +24,16 @@ class Run(NamedTuple):
 
 
 def read_scores(path: str | Path) -> pd.DataFrame:
-    """Read the scores of images, as `evaluate_structure` writes them; a correlation that is undefined is NaN."""
+    """Read the scores of images, as `evaluate_structure` writes them; what is undefined is NaN."""
     table = pd.read_csv(
-        path, keep_default_na=False, na_values={metric: [""] for metric in METRICS}, dtype={"experiment": str}
+        path, keep_default_na=False, na_values={metric: [""] for metric in ALL_METRICS}, dtype={"experiment": str}
     )
-    return table.astype(dict.fromkeys(METRICS, float))
+    return table.astype(dict.fromkeys(metrics_of(table), float))
+
+
+def metrics_of(table: pd.DataFrame) -> list[str]:
+    """Return the metrics that a table has: those of voxels, and those of the panels that were asked for."""
+    return [name for name in ALL_METRICS if name in table or name in METRICS]
 
 
 def places(r2: pd.Series) -> list[str]:
@@ -62,23 +67,23 @@ def summarise(
     """
     table = pd.concat([read_scores(path) for path in per_structure_files], ignore_index=True)
     run = _only_run(table)._asdict()
+    metrics = metrics_of(table)
     rng = np.random.default_rng(0)
     counts, means = [], []
     rows = []
     for structure, group in table.groupby("structure"):
-        values = group[list(METRICS)].to_numpy(float)
-        means.append(_resampled_means(values, rng))
+        values = group[metrics].to_numpy(float)
+        means.append(_resampled_means(metrics, values, rng))
         counts.append(len(values))
         rows.append(
             {**run, "structure": structure, "images": len(values)}
-            | interval(values.mean(axis=0), means[-1], len(values))
+            | interval(metrics, mean_of(metrics, values), means[-1], len(values))
         )
     by_structure = pd.DataFrame(rows)
-    columns = list(METRICS)
-    over_images = interval(
-        table[columns].to_numpy(float).mean(axis=0), np.average(means, axis=0, weights=counts), len(table)
-    )
-    over_structures = interval(by_structure[columns].to_numpy(float).mean(axis=0), np.mean(means, axis=0), len(table))
+    draws = np.stack(means, axis=1)
+    of_images, of_structures = (part[metrics].to_numpy(float) for part in (table, by_structure))
+    over_images = interval(metrics, mean_of(metrics, of_images), mean_of(metrics, draws, counts), len(table))
+    over_structures = interval(metrics, mean_of(metrics, of_structures), mean_of(metrics, draws), len(table))
     totals = [
         {**run, "mean_over": "images", "images": len(table), **over_images},
         {**run, "mean_over": "structures", "images": len(table), **over_structures},
@@ -100,7 +105,7 @@ def _only_run(table: pd.DataFrame) -> Run:
     return runs[0]
 
 
-def _resampled_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _resampled_means(metrics: Sequence[str], values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw the bootstrap means of a structure's images, (resamples, metrics), from values (images, metrics).
 
     Images are drawn within their structure, as a test set has so many of each.
@@ -108,12 +113,12 @@ def _resampled_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray
     # some at a time, so that memory does not grow with the images
     at_once = [len(part) for part in np.array_split(np.arange(RESAMPLES), -(-len(values) // IMAGES_AT_ONCE))]
     drawn = (rng.integers(len(values), size=(samples, len(values))) for samples in at_once)
-    return np.concatenate([values[part].mean(axis=1) for part in drawn])
+    return np.concatenate([mean_of(metrics, values[part]) for part in drawn])
 
 
 def with_interval(row: pd.Series, metric: str) -> str:
     """Write a mean with its interval, from a row of `summarise`'s tables."""
-    digits = METRIC[metric].digits
+    digits = ALL_METRICS[metric].digits
     if pd.isna(row[metric]):
         return "undefined"
     if pd.isna(row[f"{metric}_low"]):

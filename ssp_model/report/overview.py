@@ -38,6 +38,7 @@ STAGES = {
     "data_page": "make the report",
     "training_page": "make the report",
     "scores_page": "make the report",
+    "trust_page": "make the report",
     "structure_page": "make the report",
     "composite_page": "make the report",
     "model_card_page": "make the report",

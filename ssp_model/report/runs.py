@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ssp_model.errors import InputError
-from ssp_model.evaluation.metrics import METRICS, label
+from ssp_model.evaluation.metrics import METRIC, Metric
 from ssp_model.evaluation.scores import Run, with_interval
 from ssp_model.report.html import Table
 
@@ -63,7 +63,9 @@ def training_totals(histories: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def score_table(left: pd.DataFrame, scores: pd.DataFrame, num_totals: int = 0) -> Table:
+def score_table(
+    left: pd.DataFrame, scores: pd.DataFrame, num_totals: int = 0, *, metrics: Sequence[Metric] = tuple(METRIC.values())
+) -> Table:
     """List scores with their intervals.
 
     Parameters
@@ -74,11 +76,13 @@ def score_table(left: pd.DataFrame, scores: pd.DataFrame, num_totals: int = 0) -
         For each metric its mean and its interval, such as `mse`, `mse_low` and `mse_high`.
     num_totals : int
         Number of last rows that are totals.
+    metrics : sequence of Metric
+        Which to list; all of voxels if none are given.
     """
     frame, texts, details = left.reset_index(drop=True), {}, {}
-    for metric in METRICS:
-        written = [with_interval(row, metric).partition(" ") for _, row in scores.iterrows()]
-        frame[label(metric)] = scores[metric].to_numpy()
-        texts[label(metric)] = [mean for mean, _, _ in written]
-        details[label(metric)] = [interval for _, _, interval in written]
+    for metric in metrics:
+        written = [with_interval(row, metric.name).partition(" ") for _, row in scores.iterrows()]
+        frame[metric.title] = scores[metric.name].to_numpy()
+        texts[metric.title] = [mean for mean, _, _ in written]
+        details[metric.title] = [interval for _, _, interval in written]
     return Table(frame, texts, details, num_totals)

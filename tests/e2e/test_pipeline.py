@@ -24,7 +24,7 @@ from tests.httpserver import FileServer
 pytestmark = pytest.mark.slow
 AFTER_INTEGRATION = [
     *("all", "report", "train_model", "evaluate_structure", "summarise_scores", "predict_composite"),
-    *("overview_page", "data_page", "training_page", "scores_page", "structure_page", "composite_page"),
+    *("overview_page", "data_page", "training_page", "scores_page", "trust_page", "structure_page", "composite_page"),
     "model_card_page",
 ]
 

@@ -47,6 +47,7 @@ def test_full_job(tmp_path):
         "evaluate_structure": 12,
         "summarise_scores": 1,
         "scores_page": 1,
+        "trust_page": 1,
         "structure_page": 12,
         "predict_composite": 1,
         "composite_page": 1,

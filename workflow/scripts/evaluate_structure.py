@@ -1,7 +1,7 @@
 """Predict and score each test image of a structure."""
 
-from ssp_model.config.schema import PredictConfig
-from ssp_model.evaluation.evaluate import evaluate_structure
+from ssp_model.config.schema import PredictConfig, ScoringConfig
+from ssp_model.evaluation.evaluate import Files, evaluate_structure
 from ssp_model.evaluation.scores import Run
 from ssp_model.log import log_to
 from ssp_model.prediction.signal_predictor import SignalPredictor
@@ -14,7 +14,7 @@ if __name__ == "__main__":
         snakemake.input.test,
         run=Run(snakemake.wildcards.experiment, int(snakemake.wildcards.seed)),
         structure=snakemake.wildcards.structure,
-        per_image=snakemake.output.scores,
-        images=snakemake.output.images,
+        scoring=ScoringConfig(**params.scoring),
         save_images=params.save_images,
+        files=Files(snakemake.output.scores, snakemake.output.curves, snakemake.output.images),
     )

@@ -321,7 +321,7 @@ def test_the_home_folder_may_be_written_short(config_values, monkeypatch):
         "lists": "https://lab/~ada/{structure}.csv",
         "sha256": {"~/raw/tom20.zip": "0" * 64},
     }
-    evaluate = {"model": "~/m.safetensors", "test_set": "~nobody_of_this_name/test.h5", "save_images": "all"}
+    evaluate = config_values["evaluate"] | {"model": "~/m.safetensors", "test_set": "~nobody_of_this_name/test.h5"}
     config = parse_config(config_values | {"collection": collection, "evaluate": evaluate})
     assert config.collection.archives == "/home/ada/raw/{structure}.zip"
     assert config.collection.lists == "https://lab/~ada/{structure}.csv"

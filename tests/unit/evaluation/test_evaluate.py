@@ -6,9 +6,12 @@ import pandas as pd
 import pytest
 import tifffile
 
+from ssp_model.config.schema import PANEL_NAMES, ScoringConfig
 from ssp_model.errors import InputError
-from ssp_model.evaluation.evaluate import evaluate_model, evaluate_structure, predict_composite
-from ssp_model.evaluation.metrics import METRICS, score
+from ssp_model.evaluation.evaluate import Files, evaluate_model, evaluate_structure, predict_composite
+from ssp_model.evaluation.metrics import ALL_METRICS, METRICS, score
+from ssp_model.evaluation.panel import Pair
+from ssp_model.evaluation.panels import measure
 from ssp_model.evaluation.scores import Run
 from ssp_model.models.model_file import load_model
 from ssp_model.prediction.signal_predictor import SignalPredictor
@@ -16,6 +19,8 @@ from ssp_model.prediction.sliding_window import Windows, predict_volume
 from tests.helpers import OVERLAPPING
 
 RUN = Run("compared", 7)
+SCORING = ScoringConfig(panels=PANEL_NAMES)
+PICTURED = {"experiment": "compared", "scoring": SCORING, "save_images": "pictured"}
 
 
 @pytest.fixture
@@ -24,32 +29,33 @@ def predictor(model) -> SignalPredictor:
 
 
 def test_scores_are_those_of_the_predictions(model, predictor, datasets, tmp_path):
-    out = tmp_path / "zo1.csv"
+    files = Files(tmp_path / "zo1.csv", tmp_path / "curves.csv", tmp_path / "images")
     evaluate_structure(
-        predictor,
-        datasets["test"],
-        run=RUN,
-        structure="zo1",
-        per_image=out,
-        images=tmp_path / "images",
-        save_images="all",
+        predictor, datasets["test"], run=RUN, structure="zo1", scoring=SCORING, save_images="all", files=files
     )
-    rows = pd.read_csv(out)
-    assert list(rows) == ["experiment", "seed", "structure", "image", *METRICS, "place", "file"]
+    rows = pd.read_csv(files.per_image)
+    assert list(rows) == ["experiment", "seed", "structure", "image", *ALL_METRICS, "place", "file"]
     assert rows[["experiment", "seed"]].to_numpy().tolist() == [["compared", 7]] * 2
     assert rows.image.tolist() == ["data/zo1/4.czi", "data/zo1/5.czi"]
     network, _ = load_model(model)
+    curves = pd.read_csv(files.curves)
     for row in rows.itertuples():
         signal, target, kept = tifffile.imread(tmp_path / "images" / row.file)
         predicted = predict_volume(network.specialise(1), signal, Windows((16, 16, 16)))
         np.testing.assert_allclose(kept, predicted, atol=1e-5)
         wanted = score(predicted, target)
         assert {name: getattr(row, name) for name in METRICS} == pytest.approx(wanted, rel=1e-3)
+        wanted = measure(Pair(kept, target, (0.3, 0.3, 0.3), "zo1"), SCORING)
+        found = {name: getattr(row, name) for name in wanted.numbers}
+        assert found == pytest.approx(wanted.numbers, rel=1e-3, nan_ok=True)
+        for name, (x, y) in wanted.curves.items():
+            points = curves[(curves.image == row.image) & (curves.curve == name)]
+            np.testing.assert_allclose(points[["x", "y"]], np.transpose([x, y]), rtol=1e-3)
     assert not list((tmp_path / "images").glob("*.npy"))
 
 
 def test_whole_evaluation_and_composite(predictor, datasets, tmp_path):
-    evaluate_model(predictor, datasets["test"], tmp_path / "out", experiment="compared", save_images="pictured")
+    evaluate_model(predictor, datasets["test"], tmp_path / "out", **PICTURED)
     images = pd.read_csv(tmp_path / "out/per_image.csv")
     assert images.structure.tolist() == ["tom20", "tom20", "zo1", "zo1"]
     for row in images.itertuples():
@@ -62,9 +68,16 @@ def test_whole_evaluation_and_composite(predictor, datasets, tmp_path):
         assert 'Name="zo1"' in tiff.ome_metadata
 
 
+def test_panels_that_are_not_asked_for_are_not_measured(predictor, datasets, tmp_path):
+    evaluate_model(predictor, datasets["test"], tmp_path, **PICTURED | {"scoring": ScoringConfig(panels=())})
+    assert set(pd.read_csv(tmp_path / "per_image.csv")) & set(ALL_METRICS) == set(METRICS)
+    assert set(pd.read_csv(tmp_path / "per_structure.csv")) & set(ALL_METRICS) == set(METRICS)
+    assert (tmp_path / "curves/zo1.csv").read_text() == "image,curve,x,y\n"
+
+
 def test_a_model_that_does_not_tell_its_seed(predictor, datasets, tmp_path):
     predictor.info.training.clear()
-    evaluate_model(predictor, datasets["test"], tmp_path / "out", experiment="compared", save_images="pictured")
+    evaluate_model(predictor, datasets["test"], tmp_path / "out", **PICTURED)
     assert pd.read_csv(tmp_path / "out/overall.csv").seed.tolist() == [0, 0]
 
 
@@ -72,14 +85,16 @@ def test_a_model_that_does_not_tell_its_seed(predictor, datasets, tmp_path):
 def test_a_model_with_a_seed_that_cannot_be_one(predictor, tmp_path, seed):
     predictor.info.training["seed"] = seed
     with pytest.raises(InputError, match=f"its training.seed is {seed!r} but should be a whole number from 0"):
-        evaluate_model(predictor, "none.h5", tmp_path, experiment="compared", save_images="pictured")
+        evaluate_model(predictor, "none.h5", tmp_path, **PICTURED)
 
 
 def test_another_voxel_size_or_unknown_structures_are_refused(predictor, datasets, tmp_path):
-    places = {"per_image": tmp_path / "zo1.csv", "images": tmp_path / "images"}
+    files = Files(tmp_path / "zo1.csv", tmp_path / "curves.csv", tmp_path / "images")
 
     def evaluate(structure: str) -> None:
-        evaluate_structure(predictor, datasets["test"], run=RUN, structure=structure, **places, save_images="all")
+        evaluate_structure(
+            predictor, datasets["test"], run=RUN, structure=structure, scoring=SCORING, save_images="all", files=files
+        )
 
     with pytest.raises(InputError, match=r"has no image of golgi; it has tom20, zo1\."):
         evaluate("golgi")
@@ -93,4 +108,4 @@ def test_another_voxel_size_or_unknown_structures_are_refused(predictor, dataset
         file.attrs["tasks"] = ["golgi", "tom20", "zo1"]
     with pytest.raises(InputError, match="has samples of golgi, but the model predicts tom20, zo1 only"):
         evaluate("zo1")
-    assert not any(path.exists() for path in places.values())
+    assert not any(path.exists() for path in files)

@@ -67,6 +67,22 @@ def test_undefined_correlations_stay_undefined(tmp_path):
     assert pd.read_csv(outputs[1]).pearson.isna().all()
 
 
+def test_the_mean_of_a_panel_is_over_the_images_that_have_it(tmp_path):
+    for structure, known in {"dna": [1.0, np.nan, 3.0], "zo1": [6.0, np.nan, 6.0], "none": [np.nan] * 3}.items():
+        path = tmp_path / f"{structure}.csv"
+        scores_table(path, structure, np.array([0.1, 0.2, 0.3]))
+        pd.read_csv(path, dtype={"experiment": str}).assign(resolution_xy_um=known).to_csv(path, index=False)
+    outputs = [tmp_path / f"{name}-sum.csv" for name in ("images", "structures", "overall")]
+    summarise([tmp_path / f"{structure}.csv" for structure in ("dna", "zo1", "none")], *outputs)
+    structures = pd.read_csv(outputs[1]).set_index("structure")
+    assert structures.resolution_xy_um.drop("none").to_dict() == {"dna": 2.0, "zo1": 6.0}
+    assert np.isnan(structures.resolution_xy_um["none"])
+    overall = pd.read_csv(outputs[2]).set_index("mean_over")
+    assert overall.resolution_xy_um.to_dict() == pytest.approx({"images": 4.0, "structures": 4.0})
+    # a draw of images that all lack it says nothing; the interval is over the others
+    assert 1 <= overall.resolution_xy_um_low["images"] < overall.resolution_xy_um_high["images"] <= 6
+
+
 def test_tables_say_of_which_run_they_are(tmp_path):
     scores_table(tmp_path / "a.csv", "a", np.array([0.1, 0.2]))
     outputs = [tmp_path / f"{name}.csv" for name in ("images", "structures", "overall")]

@@ -115,7 +115,7 @@ def test_code_names_each_template_and_table():
 
 
 @pytest.mark.parametrize(
-    "page", ["benchmark", "compare", "composite", "data", "model_card", "overview", "scores", "structure"]
+    "page", ["benchmark", "compare", "composite", "data", "model_card", "overview", "scores", "structure", "trust"]
 )
 def test_a_page_starts_without_heavy_libraries(page):
     script = PROJECT / f"workflow/scripts/{page}_page.py"

@@ -1,0 +1,50 @@
+"""Figures that say how far predictions can be trusted."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ssp_model.figures.style import BLUE, GREY, ORANGE, style
+
+PERIODS_UM = (8, 4, 2, 1, 0.7, 0.5, 0.3, 0.2)
+"""Sizes of details that an axis of frequencies is labelled with."""
+
+
+@style()
+def plot_shell_correlation(curves: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw the Fourier shell correlation of each structure: thin lines for images, thick ones for their means.
+
+    Parameters
+    ----------
+    curves : mapping
+        By structure, the points of its images' curves: `image`, `curve` (`fsc_xy`, `half_bit_xy`, and for `z`), `x` in
+        1/um, `y`.
+    """
+    num_columns = min(len(curves), 4)
+    num_rows = -(-len(curves) // num_columns)
+    figure = Figure(figsize=(3 * num_columns + 0.5, 2.2 * num_rows + 0.5), layout="constrained")
+    grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(curves) :]:
+        axes.set_visible(False)
+    for axes, (structure, points) in zip(grid.flat, curves.items(), strict=False):
+        by_curve = {
+            name: of_curve.pivot_table(index="x", columns="image", values="y").interpolate(limit_area="inside")
+            for name, of_curve in points.groupby("curve")
+        }
+        for direction, colour, title in (("xy", BLUE, "along X and Y"), ("z", ORANGE, "along Z")):
+            axes.plot(by_curve[f"fsc_{direction}"], color=colour, lw=0.5, alpha=0.35)
+            axes.plot(by_curve[f"fsc_{direction}"].mean(axis=1), color=colour, lw=1.8, label=title)
+            axes.plot(by_curve[f"half_bit_{direction}"].mean(axis=1), color=colour, lw=0.8, ls=":")
+        axes.axhline(0, color=GREY, lw=0.5)
+        axes.set_title(structure)
+        axes.grid(alpha=0.2)
+    highest = max(points.x.max() for points in curves.values())
+    periods = [period for period in PERIODS_UM if 1 / period <= highest]
+    grid[0, 0].set(xlim=(0, highest), ylim=(-0.1, 1.02))
+    for axes in grid.flat:
+        axes.set_xticks([1 / period for period in periods], [f"{period:g}" for period in periods])
+    grid[0, 0].legend(fontsize=7)
+    figure.supxlabel("size of details in um (finer to the right)", fontsize=9)
+    figure.supylabel("correlation of prediction and target", fontsize=9)
+    return figure

@@ -1,0 +1,23 @@
+"""Figures that say how far predictions can be trusted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ssp_model.figures.trust import plot_shell_correlation
+
+
+@pytest.mark.parametrize("number", [1, 5])
+def test_each_structure_has_its_curves(number):
+    points = pd.concat(
+        pd.DataFrame({"image": image, "curve": curve, "x": np.linspace(0.1, 1.7, 9), "y": np.linspace(1, 0, 9)})
+        for image in ("a", "b")
+        for curve in ("fsc_xy", "half_bit_xy", "fsc_z", "half_bit_z")
+    )
+    figure = plot_shell_correlation({f"structure {i}": points for i in range(number)})
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in shown] == [f"structure {i}" for i in range(number)]
+    # two images, their mean and the threshold in each direction, and zero
+    assert len(shown[0].lines) == 2 * 4 + 1
+    # an axis of frequencies that is labelled with sizes
+    assert [text.get_text() for text in shown[-1].get_xticklabels()] == ["8", "4", "2", "1", "0.7"]

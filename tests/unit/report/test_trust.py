@@ -1,0 +1,54 @@
+"""The page that says how far predictions can be trusted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ssp_model.evaluation.metrics import PANELS
+from ssp_model.report.trust import trust_page
+
+STRUCTURES = ["dna", "zo1"]
+
+
+def write_run(folder, *, panels=tuple(PANELS), known=True):
+    """Write the table and the curves of a run."""
+    metrics = [metric.name for name in panels for metric in PANELS[name]]
+    numbers = {f"{metric}{end}": 0.5 if known else np.nan for metric in metrics for end in ("", "_low", "_high")}
+    rows = [{"experiment": "tiny", "seed": 7, "structure": name, "images": 6, **numbers} for name in STRUCTURES]
+    pd.DataFrame(rows).to_csv(folder / "per_structure.csv", index=False)
+    names = ("fsc_xy", "half_bit_xy", "fsc_z", "half_bit_z")
+    points = [(image, curve, x / 8, 1 - x / 9) for image in "ab" for curve in names for x in range(1, 9)]
+    curves = []
+    for name in STRUCTURES:
+        curves.append(folder / f"{name}.csv")
+        pd.DataFrame(points if known else [], columns=["image", "curve", "x", "y"]).to_csv(curves[-1], index=False)
+    return folder / "per_structure.csv", curves
+
+
+def test_each_panel_has_its_section(tmp_path):
+    trust_page(*write_run(tmp_path), tmp_path / "trust.html")
+    html = (tmp_path / "trust.html").read_text()
+    assert "How far to trust tiny, seed 7" in html
+    assert "Which details are right?" in html
+    for panel in PANELS.values():
+        assert all(metric.title in html for metric in panel)
+    assert (tmp_path / "trust/resolution.png").exists()
+
+
+def test_without_a_voxel_size(tmp_path):
+    trust_page(*write_run(tmp_path, known=False), tmp_path / "trust.html")
+    assert "voxel size of these images is not known" in (tmp_path / "trust.html").read_text()
+
+
+def test_without_panels(tmp_path):
+    trust_page(*write_run(tmp_path, panels=(), known=False), tmp_path / "trust.html")
+    html = (tmp_path / "trust.html").read_text()
+    assert "evaluate.panels is empty" in html
+    assert (tmp_path / "trust").is_dir()
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_page_fits_its_width(open_page, tmp_path, width):
+    trust_page(*write_run(tmp_path), tmp_path / "trust.html")
+    page = open_page(tmp_path / "trust.html", width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
