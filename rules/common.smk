@@ -232,8 +232,14 @@ def window_values():
 
 
 def scoring_values():
-    """What is measured of each test image."""
-    return CONFIG.evaluate.model_dump(include={"panels"})
+    """What is measured of test images."""
+    return CONFIG.evaluate.model_dump(include={"panels", "objects"})
+
+
+def scoring_of_structure(wildcards):
+    """What is measured of a structure's test images; the settings of other structures don't change its scores."""
+    values = scoring_values()
+    return values | {"objects": {name: kind for name, kind in values["objects"].items() if name == wildcards.structure}}
 
 
 def output_values():

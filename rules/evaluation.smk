@@ -23,7 +23,7 @@ rule evaluate_structure:
     params:
         precision=CONFIG.train.precision,
         predict=window_values(),
-        scoring=scoring_values(),
+        scoring=scoring_of_structure,
         save_images=CONFIG.evaluate.save_images,
         code=code_with_method("evaluation.evaluate"),
     message:

@@ -159,6 +159,7 @@ rule trust_page:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
+        scoring=scoring_values(),
         code=source_digest("report.trust"),
     message:
         "Show how far {wildcards.experiment}, seed {wildcards.seed}, can be trusted"

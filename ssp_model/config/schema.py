@@ -455,9 +455,12 @@ class PredictImagesConfig(PredictConfig):
     images_per_job: int = Field(ge=1, description="Number of these images that one job predicts.")
 
 
-PANEL_NAMES = ("resolution",)
+PANEL_NAMES = ("resolution", "objects")
 """The panels of `evaluation/panels.py`."""
 PanelName = Annotated[str, _one_of(PANEL_NAMES), Field(json_schema_extra={"enum": list(PANEL_NAMES)})]
+
+
+ObjectKind = Literal["filled", "shells", "spots", "filaments", "none"]
 
 
 class ScoringConfig(Section):
@@ -465,8 +468,13 @@ class ScoringConfig(Section):
 
     panels: tuple[PanelName, ...] = Field(
         examples=[["resolution"]],
-        description="What is measured besides the errors of voxels (see docs/scores.md): `resolution`. Leave out what "
-        "you don't need: each takes up to a second for each test image. `[]` for none.",
+        description="What is measured besides the errors of voxels (see docs/scores.md). Each takes up to a second for "
+        "a test image, so leave out what you don't need. `[]` for none.",
+    )
+    objects: dict[Name, ObjectKind] = Field(
+        examples=[{"tom20": "filaments"}],
+        description="How structures are segmented for the panel `objects`: `filled`, `shells`, `spots`, `filaments` or "
+        "`none`. The structures of the Allen collection have a default. Others that are not given are left out.",
     )
 
 

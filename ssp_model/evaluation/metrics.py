@@ -173,6 +173,14 @@ PANELS = {
         Metric("pearson_1_to_2um", "r of details of 1 to 2 um", higher_is_better=True, digits=3),
         Metric("pearson_below_1um", "r of details below 1 um", higher_is_better=True, digits=3),
     ),
+    "objects": (
+        Metric("dice", "Dice", higher_is_better=True, digits=3),
+        Metric("volume_error", "Relative error of the volume", higher_is_better=None, digits=2),
+        Metric("count_target", "Objects in the target", higher_is_better=None, digits=1),
+        Metric("count_prediction", "Objects in the prediction", higher_is_better=None, digits=1),
+        Metric("object_f1", "F1 of objects", higher_is_better=True, digits=3),
+        Metric("centre_distance_um", "Distance of matched centres (um)", higher_is_better=False, digits=2),
+    ),
 }
 """Metrics that are measured together, by the name of their panel. The config says which panels a run measures."""
 

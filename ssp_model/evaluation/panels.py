@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 import pandas as pd
 
 from ssp_model.config.schema import ScoringConfig
+from ssp_model.evaluation.objects import measure_objects
 from ssp_model.evaluation.panel import Curve, Measured, Pair
 from ssp_model.evaluation.resolution import measure_resolution
 
-MEASURES: dict[str, Callable[[Pair, ScoringConfig], Measured]] = {"resolution": measure_resolution}
+MEASURES: dict[str, Callable[[Pair, ScoringConfig], Measured]] = {
+    "resolution": measure_resolution,
+    "objects": measure_objects,
+}
 """What measures each panel."""
 
 CURVE_COLUMNS = ("image", "curve", "x", "y")

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from ssp_model.config.schema import ScoringConfig
 from ssp_model.evaluation.metrics import PANELS
+from ssp_model.evaluation.objects import kind_of, why_not
 from ssp_model.figures.style import save
 from ssp_model.figures.trust import plot_shell_correlation
 from ssp_model.report.html import Table, write_page
 from ssp_model.report.runs import read_runs, score_table
 
 
-def trust_page(per_structure: str | Path, curves: Sequence[str | Path], page: str | Path) -> None:
+def trust_page(
+    per_structure: str | Path, curves: Sequence[str | Path], scoring: ScoringConfig, page: str | Path
+) -> None:
     """Write the page.
 
     Parameters
@@ -21,6 +25,8 @@ def trust_page(per_structure: str | Path, curves: Sequence[str | Path], page: st
         Scores, as `evaluation.scores.summarise` writes them.
     curves : sequence of path
         Curves of each structure's images, as `evaluate_structure` writes them. The file has the structure's name.
+    scoring : ScoringConfig
+        What was measured.
     page : path
         HTML file to write. Its figures go to a folder beside it, with the same name.
     """
@@ -40,7 +46,14 @@ def trust_page(per_structure: str | Path, curves: Sequence[str | Path], page: st
         seed=means.seed[0],
         tables=tables,
         figures=figures,
+        kinds=kinds_table(list(means.structure), scoring),
     )
+
+
+def kinds_table(structures: Sequence[str], scoring: ScoringConfig) -> Table:
+    """Say how each structure is segmented, and what is left out."""
+    rows = [(name, kind_of(name, scoring) or "none", why_not(name, scoring)) for name in structures]
+    return Table(pd.DataFrame(rows, columns=["structure", "segmented as", "left out"]))
 
 
 def panel_table(name: str, means: pd.DataFrame) -> Table:

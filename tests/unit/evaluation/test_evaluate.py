@@ -19,7 +19,7 @@ from ssp_model.prediction.sliding_window import Windows, predict_volume
 from tests.helpers import OVERLAPPING
 
 RUN = Run("compared", 7)
-SCORING = ScoringConfig(panels=PANEL_NAMES)
+SCORING = ScoringConfig(panels=PANEL_NAMES, objects={"zo1": "spots"})
 PICTURED = {"experiment": "compared", "scoring": SCORING, "save_images": "pictured"}
 
 
@@ -69,7 +69,9 @@ def test_whole_evaluation_and_composite(predictor, datasets, tmp_path):
 
 
 def test_panels_that_are_not_asked_for_are_not_measured(predictor, datasets, tmp_path):
-    evaluate_model(predictor, datasets["test"], tmp_path, **PICTURED | {"scoring": ScoringConfig(panels=())})
+    evaluate_model(
+        predictor, datasets["test"], tmp_path, **PICTURED | {"scoring": ScoringConfig(panels=(), objects={})}
+    )
     assert set(pd.read_csv(tmp_path / "per_image.csv")) & set(ALL_METRICS) == set(METRICS)
     assert set(pd.read_csv(tmp_path / "per_structure.csv")) & set(ALL_METRICS) == set(METRICS)
     assert (tmp_path / "curves/zo1.csv").read_text() == "image,curve,x,y\n"

@@ -22,12 +22,12 @@ def test_names_of_metrics_differ():
 
 @pytest.mark.parametrize("name", PANEL_NAMES)
 def test_a_panel_gives_its_metrics(name):
-    measured = measure(PAIR, ScoringConfig(panels=(name,)))
+    measured = measure(PAIR, ScoringConfig(panels=(name,), objects={}))
     assert list(measured.numbers) == [metric.name for metric in PANELS[name]]
     rows = list(curve_rows("a.czi", measured.curves))
     assert [table.curve.iloc[0] for table in rows] == list(measured.curves)
 
 
 def test_nothing_is_measured_without_a_panel():
-    measured = measure(PAIR, ScoringConfig(panels=()))
+    measured = measure(PAIR, ScoringConfig(panels=(), objects={}))
     assert (measured.numbers, measured.curves) == ({}, {})

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ssp_model.config.schema import ScoringConfig
 from ssp_model.evaluation.metrics import PANELS
-from ssp_model.report.trust import trust_page
+from ssp_model.report.trust import kinds_table, trust_page
 
 STRUCTURES = ["dna", "zo1"]
+SCORING = ScoringConfig(panels=tuple(PANELS), objects={})
 
 
 def write_run(folder, *, panels=tuple(PANELS), known=True):
@@ -26,7 +28,7 @@ def write_run(folder, *, panels=tuple(PANELS), known=True):
 
 
 def test_each_panel_has_its_section(tmp_path):
-    trust_page(*write_run(tmp_path), tmp_path / "trust.html")
+    trust_page(*write_run(tmp_path), SCORING, tmp_path / "trust.html")
     html = (tmp_path / "trust.html").read_text()
     assert "How far to trust tiny, seed 7" in html
     assert "Which details are right?" in html
@@ -35,13 +37,20 @@ def test_each_panel_has_its_section(tmp_path):
     assert (tmp_path / "trust/resolution.png").exists()
 
 
+def test_what_is_left_out_is_said():
+    scoring = ScoringConfig(panels=(), objects={"vessels": "spots", "zo1": "none"})
+    table = kinds_table(["dna", "zo1", "tom20", "golgi", "vessels"], scoring)
+    assert table.frame["segmented as"].tolist() == ["filled", "none", "filaments", "none", "spots"]
+    assert [bool(reason) for reason in table.frame["left out"]] == [False, True, True, True, False]
+
+
 def test_without_a_voxel_size(tmp_path):
-    trust_page(*write_run(tmp_path, known=False), tmp_path / "trust.html")
+    trust_page(*write_run(tmp_path, known=False), SCORING, tmp_path / "trust.html")
     assert "voxel size of these images is not known" in (tmp_path / "trust.html").read_text()
 
 
 def test_without_panels(tmp_path):
-    trust_page(*write_run(tmp_path, panels=(), known=False), tmp_path / "trust.html")
+    trust_page(*write_run(tmp_path, panels=(), known=False), SCORING, tmp_path / "trust.html")
     html = (tmp_path / "trust.html").read_text()
     assert "evaluate.panels is empty" in html
     assert (tmp_path / "trust").is_dir()
@@ -49,6 +58,6 @@ def test_without_panels(tmp_path):
 
 @pytest.mark.parametrize("width", [400, 1400])
 def test_the_page_fits_its_width(open_page, tmp_path, width):
-    trust_page(*write_run(tmp_path), tmp_path / "trust.html")
+    trust_page(*write_run(tmp_path), SCORING, tmp_path / "trust.html")
     page = open_page(tmp_path / "trust.html", width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
