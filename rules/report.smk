@@ -135,6 +135,9 @@ rule scores_page:
 
 rule trust_page:
     input:
+        # where the model is from elsewhere, its training data is unknown
+        train=[] if CONFIG.evaluate.model else "results/datasets/train.h5",
+        per_image=rules.summarise_scores.output.per_image,
         per_structure=rules.summarise_scores.output.per_structure,
         curves=lambda wildcards: expand(
             f"{EVALUATION}/curves/{{structure}}.csv",

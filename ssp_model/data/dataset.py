@@ -3,7 +3,8 @@
 ```
 /signals/{number}   transmitted light, (Z, Y, X), float32, standardised; each image once, whatever its uses
 /targets/{number}   fluorescence of one structure, likewise; one a sample
-/index/{column}     one entry a sample: task, image, signal and target (the numbers above), statistics, source
+/index/{column}     one entry a sample: task, image, signal and target (the numbers above), statistics, source; group,
+                    if the table of samples has groups
 attributes          tasks, axes, units, voxel_size_um, split, version, config
 ```
 Volumes are stored in one piece, uncompressed: a crop is read without touching the rest.
@@ -69,6 +70,8 @@ class Sample:
     voxel_size_um : ndarray
         Z, Y, X; NaN where it is not known.
     signal, target : Volume
+    group : str
+        Plate, day, donor, ...; empty if the table of samples has none.
     """
 
     task: str
@@ -78,6 +81,7 @@ class Sample:
     voxel_size_um: np.ndarray
     signal: Volume
     target: Volume
+    group: str = ""
 
 
 def write_dataset(path: str | Path, samples: Iterable[Sample], split: str, config: Mapping[str, Any]) -> None:
@@ -106,6 +110,8 @@ def write_dataset(path: str | Path, samples: Iterable[Sample], split: str, confi
             _write_volume(file, _target_name(number), sample.target, sample)
             rows.append(_index_row(sample, signals[sample.image], number))
         index = pd.DataFrame(rows)
+        if not index.group.any():
+            index = index.drop(columns="group")
         for column in index:
             is_number = index[column].dtype.kind in "iuf"
             file[f"index/{column}"] = index[column].to_numpy(dtype=None if is_number else h5py.string_dtype())
@@ -119,6 +125,11 @@ def write_dataset(path: str | Path, samples: Iterable[Sample], split: str, confi
             config=json.dumps(config),
         )
     logger.info("%s: %d samples of %d images", path, len(rows), len(signals))
+
+
+def shared_groups(groups: Iterable[str], others: Iterable[str]) -> list[str]:
+    """Return the groups that both have."""
+    return sorted({*groups} & {*others} - {""})
 
 
 def _signal_name(number: int) -> str:
@@ -138,6 +149,7 @@ def _index_row(sample: Sample, signal_number: int, target_number: int) -> dict[s
     return {
         "task": sample.task,
         "image": sample.image,
+        "group": sample.group,
         "signal": signal_number,
         "target": target_number,
         "source_sha256": sample.source_sha256,

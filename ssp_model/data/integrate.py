@@ -1,15 +1,21 @@
 """Gather the volumes of each split into one self-contained file, the dataset of the split."""
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ssp_model.collection.samples import read_samples
 from ssp_model.collection.tabulate import places
-from ssp_model.data.dataset import Sample, write_dataset
+from ssp_model.data.dataset import Sample, shared_groups, write_dataset
 from ssp_model.data.splits import SPLITS, check_disjoint
 from ssp_model.data.volumes import VolumesByImage
 from ssp_model.log import progress
+
+logger = logging.getLogger(__name__)
 
 
 def integrate(
@@ -38,6 +44,8 @@ def integrate(
     """
     rows = {task: {split: read_samples(of[split], task) for split in SPLITS} for task, of in splits.items()}
     check_disjoint(rows)
+    groups = {split: [group for task in sorted(rows) for group in groups_of(rows[task][split])] for split in SPLITS}
+    warn_of_shared_groups(groups)
     with VolumesByImage(volumes) as source:
         source.check_voxel_sizes()
         wanted = {
@@ -45,12 +53,30 @@ def integrate(
         }
         source.check_sources(wanted)
         for split, path in datasets.items():
-            write_dataset(path, _samples(source, wanted[split], split), split, config)
+            write_dataset(path, _samples(source, wanted[split], groups[split], split), split, config)
 
 
-def _samples(source: VolumesByImage, wanted: list[tuple[str, str]], split: str) -> Iterator[Sample]:
+def groups_of(samples: pd.DataFrame) -> list[str]:
+    """Return the group of each sample; empty if there are no groups."""
+    return list(samples.group) if "group" in samples else [""] * len(samples)
+
+
+def warn_of_shared_groups(groups: Mapping[str, Sequence[str]]) -> None:
+    """Warn if training and test share groups, as a table may that gives its own splits."""
+    shared = shared_groups(groups["train"], groups["test"])
+    if shared:
+        logger.warning(
+            "training and test share the groups %s: the scores then say how well the model predicts in groups that it "
+            "knows, not in new ones; to keep groups apart, change the column split, or leave it out",
+            ", ".join(shared),
+        )
+
+
+def _samples(
+    source: VolumesByImage, wanted: Sequence[tuple[str, str]], groups: Sequence[str], split: str
+) -> Iterator[Sample]:
     """Read the samples of a split one by one."""
     with progress(f"integrate {split}", len(wanted), "samples") as advance:
-        for task, image in wanted:
-            yield source.sample(image, task)
+        for (task, image), group in zip(wanted, groups, strict=True):
+            yield replace(source.sample(image, task), group=group)
             advance(1)

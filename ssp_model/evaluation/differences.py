@@ -3,7 +3,8 @@
 Two things are left to chance in a benchmark, and both are drawn anew in each bootstrap sample:
 
 - The test images. They are drawn within each structure, and every experiment gets the same draw, because all were
-  scored on the same images. What makes an image hard for all experiments then drops out of their difference.
+  scored on the same images. What makes an image hard for all experiments then drops out of their difference. Images of
+  a group (a plate, a day) are alike, so they are drawn together.
 - The seeds. They are drawn for each experiment by itself, because seed 0 of one has nothing to do with seed 0 of
   another. A draw holds for all structures, because a seed is one training for all of them.
 
@@ -36,8 +37,11 @@ Resampled = dict[str, dict[str, np.ndarray]]
 """By experiment, then by structure: the mean score of each bootstrap sample, (resamples,)."""
 
 
-def resampled_means(scores: Scores) -> Resampled:
+def resampled_means(scores: Scores, groups: Mapping[str, np.ndarray] | None = None) -> Resampled:
     """Draw images and seeds, and return the mean scores of each draw.
+
+    `groups` has the number of each image's group, for each structure: images of a group are drawn together. Without it,
+    each image is drawn by itself.
 
     A draw depends on the names of experiment and structure only, so one more experiment changes no other's interval.
     Means of two experiments, or of two structures of one, are paired: their entries are of the same draw.
@@ -48,7 +52,9 @@ def resampled_means(scores: Scores) -> Resampled:
     for structure in structures:
         names = [name for name in scores if structure in scores[name]]
         counts = [len(scores[name][structure]) for name in names]
-        of_images = _means_over_drawn_images(structure, np.concatenate([scores[name][structure] for name in names]))
+        of_structure = np.concatenate([scores[name][structure] for name in names])
+        of_group = np.arange(of_structure.shape[1]) if groups is None else groups[structure]
+        of_images = _means_over_drawn_images(structure, of_structure, of_group)
         for name, of_seeds in zip(names, np.split(of_images, np.cumsum(counts)[:-1], axis=1), strict=True):
             resampled[name][structure] = (of_seeds * seed_shares[name]).sum(axis=1)
     return resampled
@@ -104,15 +110,19 @@ def marks(
     return marked
 
 
-def _means_over_drawn_images(structure: str, scores: np.ndarray) -> np.ndarray:
+def _means_over_drawn_images(structure: str, scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Return the means over drawn images, (resamples, rows), from scores (rows, images)."""
+    numbers, of_images = np.unique(groups, return_inverse=True)
     num_images = scores.shape[1]
-    if num_images == 1:
+    if len(numbers) == 1:
         return np.full((RESAMPLES, len(scores)), np.nan)
     rng = _generator(f"images of {structure}")
     some = max(AT_ONCE // num_images, 1)
     sizes = [min(some, RESAMPLES - start) for start in range(0, RESAMPLES, some)]
-    return np.concatenate([_draw(rng, num_images, size) @ scores.T for size in sizes])
+    if len(numbers) == num_images:
+        return np.concatenate([_draw(rng, num_images, size) @ scores.T for size in sizes])
+    shares = (_draw(rng, len(numbers), size)[:, of_images] for size in sizes)
+    return np.concatenate([share @ scores.T / share.sum(axis=1, keepdims=True) for share in shares])
 
 
 def _shares(experiment: str, num_seeds: int) -> np.ndarray:

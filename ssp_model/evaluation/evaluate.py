@@ -34,8 +34,8 @@ class Files(NamedTuple):
     Attributes
     ----------
     per_image : path
-        CSV file: a row an image with its run, its scores, its `place` (best, median or worst of the structure, by R2)
-        and the file of its prediction.
+        CSV file: a row an image with its run, its group if there are groups, its scores, its `place` (best, median or
+        worst of the structure, by R2) and the file of its prediction.
     curves : path
         CSV file: a row a point of a curve, with `image`, `curve`, `x` and `y`.
     images : path
@@ -96,6 +96,8 @@ def evaluate_structure(
                 pair = Pair(prediction, dataset.target(sample)[()], dataset.voxel_size_um, structure)
                 measured = measure(pair, scoring)
                 row = {**run._asdict(), "structure": structure, "image": image}
+                if "group" in dataset.index:
+                    row["group"] = dataset.index.group[sample]
                 scores.append({"sample": sample, **row, **score(prediction, pair.target), **measured.numbers})
                 curves += curve_rows(image, measured.curves)
                 advance(1)

@@ -59,14 +59,17 @@ class PairedScores:
         self.metric = metric
         self._scores: dict[str, dict[str, np.ndarray]] = {name: {} for name in table.experiment.unique()}
         self.images: dict[str, int] = {}
+        groups: dict[str, np.ndarray] = {}
         for structure, of_structure in table.groupby("structure"):
             runs = _in_one_order(of_structure, metric)
             self.images[structure] = len(runs)
+            groups[structure] = _groups(runs, of_structure)
             for name in runs.columns.unique("experiment"):
                 self._scores[name][structure] = runs[name].to_numpy().T
         self.structures = list(self.images)
         self.seeds = {name: _number_of_seeds(name, of) for name, of in self._scores.items()}
-        self._resampled = resampled_means(self._scores)
+        self._num_drawn = {structure: len(np.unique(of_images)) for structure, of_images in groups.items()}
+        self._resampled = resampled_means(self._scores, groups)
 
     def has(self, experiment: str, structure: str | None = None) -> bool:
         """Whether an experiment was scored on a structure."""
@@ -117,7 +120,7 @@ class PairedScores:
         return marks(
             {name: self.mean(name, structure).value for name in scored},
             {name: self._draws(name, structure) for name in scored},
-            self.num_images(structure),
+            self._drawn(structure),
             higher_is_better=METRIC[self.metric].higher_is_better,
         )
 
@@ -131,7 +134,22 @@ class PairedScores:
         return pooled(known, self.images) if structure is None else known[structure]
 
     def _estimate(self, value: float, draws: np.ndarray, structure: str | None) -> Estimate:
-        return Estimate(float(value), *interval_of(draws, self.num_images(structure)))
+        return Estimate(float(value), *interval_of(draws, self._drawn(structure)))
+
+    def _drawn(self, structure: str | None) -> int:
+        """Return the number of images, or of groups of images, that are drawn."""
+        return sum(self._num_drawn.values()) if structure is None else self._num_drawn[structure]
+
+
+def _groups(runs: pd.DataFrame, of_structure: pd.DataFrame) -> np.ndarray:
+    """Return the number of the group of each row of `_in_one_order`; each is its own if there are no groups."""
+    # a table of several runs may have groups in some
+    known = of_structure[of_structure.group.fillna("") != ""] if "group" in of_structure else of_structure[:0]
+    if known.empty:
+        return np.arange(len(runs))
+    by_image = known.drop_duplicates("image").set_index("image").group
+    images = runs.index.get_level_values("image")
+    return pd.factorize(by_image.reindex(images).fillna(pd.Series(images, index=images)))[0]
 
 
 def _in_one_order(of_structure: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -55,7 +55,8 @@ def summarise(
     per_image : path
         CSV file to write: all images.
     per_structure : path
-        CSV file to write: means of each structure's images, and 95% intervals of them (`mse_low`, `mse_high` ...).
+        CSV file to write: means of each structure's images, and 95% intervals of them (`mse_low`, `mse_high` ...), from
+        a bootstrap over images, or over groups if there are groups.
     overall : path
         CSV file to write: a row `images`, the mean over all images as published, and a row `structures`, the mean over
         the structures' means, with intervals.
@@ -73,17 +74,21 @@ def summarise(
     rows = []
     for structure, group in table.groupby("structure"):
         values = group[metrics].to_numpy(float)
-        means.append(_resampled_means(metrics, values, rng))
+        codes = group_codes(group)
+        means.append(_resampled_means(metrics, values, codes, rng))
         counts.append(len(values))
+        num_drawn = len(np.unique(codes))
         rows.append(
             {**run, "structure": structure, "images": len(values)}
-            | interval(metrics, mean_of(metrics, values), means[-1], len(values))
+            | ({"groups": num_drawn} if "group" in table else {})
+            | interval(metrics, mean_of(metrics, values), means[-1], num_drawn)
         )
     by_structure = pd.DataFrame(rows)
     draws = np.stack(means, axis=1)
+    num_drawn = len(np.unique(group_codes(table)))
     of_images, of_structures = (part[metrics].to_numpy(float) for part in (table, by_structure))
-    over_images = interval(metrics, mean_of(metrics, of_images), mean_of(metrics, draws, counts), len(table))
-    over_structures = interval(metrics, mean_of(metrics, of_structures), mean_of(metrics, draws), len(table))
+    over_images = interval(metrics, mean_of(metrics, of_images), mean_of(metrics, draws, counts), num_drawn)
+    over_structures = interval(metrics, mean_of(metrics, of_structures), mean_of(metrics, draws), num_drawn)
     totals = [
         {**run, "mean_over": "images", "images": len(table), **over_images},
         {**run, "mean_over": "structures", "images": len(table), **over_structures},
@@ -105,15 +110,30 @@ def _only_run(table: pd.DataFrame) -> Run:
     return runs[0]
 
 
-def _resampled_means(metrics: Sequence[str], values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def group_codes(table: pd.DataFrame) -> np.ndarray:
+    """Return the number of each image's group; each image is a group of its own if there are no groups."""
+    if "group" not in table:
+        return np.arange(len(table))
+    codes, _ = pd.factorize(table.group, sort=True)
+    return codes
+
+
+def _resampled_means(
+    metrics: Sequence[str], values: np.ndarray, codes: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Draw the bootstrap means of a structure's images, (resamples, metrics), from values (images, metrics).
 
-    Images are drawn within their structure, as a test set has so many of each.
+    Images are drawn within their structure, as a test set has so many of each. Images of a group are alike, so groups
+    are drawn as a whole.
     """
+    members = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+    if len(members) < len(values):
+        drawn = rng.integers(len(members), size=(RESAMPLES, len(members)))
+        return np.stack([mean_of(metrics, values[np.concatenate([members[i] for i in row])]) for row in drawn])
     # some at a time, so that memory does not grow with the images
     at_once = [len(part) for part in np.array_split(np.arange(RESAMPLES), -(-len(values) // IMAGES_AT_ONCE))]
-    drawn = (rng.integers(len(values), size=(samples, len(values))) for samples in at_once)
-    return np.concatenate([mean_of(metrics, values[part]) for part in drawn])
+    parts = (rng.integers(len(values), size=(samples, len(values))) for samples in at_once)
+    return np.concatenate([mean_of(metrics, values[part]) for part in parts])
 
 
 def with_interval(row: pd.Series, metric: str) -> str:

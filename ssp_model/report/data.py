@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ssp_model.data.dataset import Dataset, in_um
+from ssp_model.data.dataset import Dataset, in_um, shared_groups
 from ssp_model.figures.images import focus, plot_inputs
 from ssp_model.figures.scores import plot_intensities
 from ssp_model.figures.style import save
@@ -28,7 +28,7 @@ def data_page(
     splits : mapping
         For each structure the paths of its `train`, `val` and `test` lists.
     datasets : sequence of path
-        The datasets, training first.
+        The datasets of training, validation and test.
     left_out : sequence of path
         Each structure's list of images that can't be used.
     page : path
@@ -49,6 +49,7 @@ def data_page(
         "data.html.j2",
         counts=count_images(splits),
         channels=channels_used(pd.concat(indices)),
+        shared_groups=shared_groups(*(index.get("group", ()) for index in (indices[0], indices[-1]))),
         left_out=left_out_table(left_out),
         voxel_size=in_um(voxel_size_um) if voxel_size_um else None,
         sizes=", ".join(map(size_text, sizes)),

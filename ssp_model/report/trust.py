@@ -2,37 +2,55 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from ssp_model.config.schema import ScoringConfig
+from ssp_model.data.dataset import Dataset, shared_groups
 from ssp_model.evaluation.metrics import PANELS
 from ssp_model.evaluation.objects import kind_of, why_not
+from ssp_model.evaluation.scores import read_scores
 from ssp_model.figures.style import save
 from ssp_model.figures.trust import plot_shell_correlation
 from ssp_model.report.html import Table, write_page
 from ssp_model.report.runs import read_runs, score_table
 
 
-def trust_page(
-    per_structure: str | Path, curves: Sequence[str | Path], scoring: ScoringConfig, page: str | Path
-) -> None:
+class Scores(NamedTuple):
+    """What was scored.
+
+    Attributes
+    ----------
+    per_image, per_structure : path
+        Scores, as `evaluation.scores.summarise` writes them.
+    curves : sequence of path
+        Curves of each structure's images, as `evaluate_structure` writes them. The file has the structure's name.
+    train_set : path, or None
+        Dataset that the model was trained on, where it is known.
+    """
+
+    per_image: str | Path
+    per_structure: str | Path
+    curves: Sequence[str | Path]
+    train_set: str | Path | None
+
+
+def trust_page(scores: Scores, scoring: ScoringConfig, page: str | Path) -> None:
     """Write the page.
 
     Parameters
     ----------
-    per_structure : path
-        Scores, as `evaluation.scores.summarise` writes them.
-    curves : sequence of path
-        Curves of each structure's images, as `evaluate_structure` writes them. The file has the structure's name.
+    scores : Scores
     scoring : ScoringConfig
         What was measured.
     page : path
         HTML file to write. Its figures go to a folder beside it, with the same name.
     """
-    means = read_runs([per_structure])
+    images = read_scores(scores.per_image)
+    means = read_runs([scores.per_structure])
     tables = {name: panel_table(name, means) for name, panel in PANELS.items() if panel[0].name in means}
-    of_structures = {Path(path).stem: pd.read_csv(path) for path in curves}
+    of_structures = {Path(path).stem: pd.read_csv(path) for path in scores.curves}
     folder = Path(page).with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     figures = {}
@@ -46,8 +64,28 @@ def trust_page(
         seed=means.seed[0],
         tables=tables,
         figures=figures,
+        groups=groups_table(images),
+        shared_groups=groups_shared(images, scores.train_set),
         kinds=kinds_table(list(means.structure), scoring),
     )
+
+
+def groups_table(images: pd.DataFrame) -> Table | None:
+    """List the mean scores of each group of images, for each structure; None if there are no groups."""
+    if "group" not in images:
+        return None
+    shown = {"mse": "MSE", "r2": "R²", "pearson": "Pearson r"}
+    means = images.groupby(["structure", "group"]).agg(images=("r2", "size"), **{m: (m, "mean") for m in shown})
+    return Table(means.reset_index().rename(columns=shown))
+
+
+def groups_shared(images: pd.DataFrame, train_set: str | Path | None) -> list[str]:
+    """Return the groups of test images that the model was trained on."""
+    if "group" not in images or train_set is None:
+        return []
+    with Dataset(train_set) as dataset:
+        known = dataset.index.get("group", pd.Series(dtype=str))
+    return shared_groups(images.group, known)
 
 
 def kinds_table(structures: Sequence[str], scoring: ScoringConfig) -> Table:

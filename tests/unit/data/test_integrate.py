@@ -35,6 +35,23 @@ def test_datasets_hold_all_tasks_and_each_signal_once(parts):
         assert train.index.target_channel_name[0] == "dna"
 
 
+def test_groups_are_kept_and_shared_ones_are_named(parts, caplog):
+    splits, volumes, datasets = parts
+    integrate(splits, volumes, datasets, CONFIG)
+    with Dataset(datasets["train"]) as train:
+        assert "group" not in train.index
+    assert "share the groups" not in caplog.text
+    for task, of in splits.items():
+        for split, path in of.items():
+            table = pd.read_csv(path)
+            table["group"] = f"plate {split}" if task == "dna" else "plate 1"
+            table.to_csv(path, index=False)
+    integrate(splits, volumes, datasets, CONFIG)
+    with Dataset(datasets["train"]) as train:
+        assert train.index.group.tolist() == ["plate train", "plate 1", "plate 1"]
+    assert "training and test share the groups plate 1: the scores then say" in caplog.text
+
+
 def test_datasets_are_plain_hdf5(parts):
     splits, volumes, datasets = parts
     integrate(splits, volumes, datasets, CONFIG)

@@ -144,3 +144,15 @@ def test_two_equal_methods_are_seldom_marked():
         one, other = (of["dna"] for of in resampled.values())
         found += holds(*interval_of(one - other, 30))
     assert found <= 24
+
+
+def test_images_of_a_group_are_drawn_together():
+    """A difference that each plate has by itself is as uncertain as the number of plates says."""
+    plates = np.random.default_rng(0).normal(size=8)
+    images = np.repeat(plates, 20)[None]
+    alone = resampled_means({"a": {"dna": images}})["a"]["dna"].std()
+    grouped = resampled_means({"a": {"dna": images}}, {"dna": np.repeat(np.arange(8), 20)})["a"]["dna"].std()
+    assert grouped == pytest.approx(plates.std(ddof=1) / np.sqrt(8), rel=0.1)
+    assert grouped / alone > 4
+    one_plate = resampled_means({"a": {"dna": images}}, {"dna": np.zeros(160, int)})["a"]["dna"]
+    assert np.isnan(one_plate).all()

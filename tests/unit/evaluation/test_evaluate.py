@@ -68,6 +68,15 @@ def test_whole_evaluation_and_composite(predictor, datasets, tmp_path):
         assert 'Name="zo1"' in tiff.ome_metadata
 
 
+def test_scores_name_the_group_of_an_image(predictor, datasets, tmp_path):
+    with h5py.File(datasets["test"], "a") as file:
+        groups = [f"day {number}" for number in range(len(file["index/task"]))]
+        file.create_dataset("index/group", data=groups, dtype=h5py.string_dtype())
+    evaluate_model(predictor, datasets["test"], tmp_path, **PICTURED)
+    assert pd.read_csv(tmp_path / "per_image.csv").group.tolist() == ["day 0", "day 1", "day 2", "day 3"]
+    assert pd.read_csv(tmp_path / "per_structure.csv").groups.tolist() == [2, 2]
+
+
 def test_panels_that_are_not_asked_for_are_not_measured(predictor, datasets, tmp_path):
     evaluate_model(
         predictor, datasets["test"], tmp_path, **PICTURED | {"scoring": ScoringConfig(panels=(), objects={})}

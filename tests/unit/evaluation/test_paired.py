@@ -119,3 +119,13 @@ def test_a_seed_without_a_structure_is_refused(two):
     part = two[(two.experiment == "worse") | (two.structure == "dna") | (two.seed == 0)]
     with pytest.raises(InputError, match="^better has not the same seeds for all its structures"):
         PairedScores(part, "mse")
+
+
+def test_images_of_a_group_are_drawn_together(two):
+    """Eight images of four days say no more than four images: too few for an interval."""
+    days = two.image.str.extract(r"(\d+)\.czi")[0].astype(int) // 2
+    grouped = PairedScores(two.assign(group="day " + days.astype(str)), "mse")
+    assert np.isnan(grouped.mean("better", "dna").low)
+    assert grouped.mean("better", "dna").value == PairedScores(two, "mse").mean("better", "dna").value
+    # seven days in all
+    assert grouped.mean("better").low < grouped.mean("better").value

@@ -83,6 +83,30 @@ def test_the_mean_of_a_panel_is_over_the_images_that_have_it(tmp_path):
     assert 1 <= overall.resolution_xy_um_low["images"] < overall.resolution_xy_um_high["images"] <= 6
 
 
+def test_images_of_a_group_are_drawn_together(tmp_path):
+    """Ten images of each of six plates that differ: the interval is that of six numbers, not of sixty."""
+    plates = np.array([0.1, 0.2, 0.3, 0.5, 0.6, 0.7])
+    path, outputs = tmp_path / "a.csv", [tmp_path / f"{name}.csv" for name in ("images", "structures", "overall")]
+    widths = []
+    for grouped in (False, True):
+        scores_table(path, "a", np.repeat(plates, 10))
+        table = pd.read_csv(path, dtype={"experiment": str})
+        if grouped:
+            table["group"] = np.repeat([f"plate {i}" for i in range(6)], 10)
+        table.to_csv(path, index=False)
+        summarise([path], *outputs)
+        structures = pd.read_csv(outputs[1])
+        assert ("groups" in structures) == grouped
+        assert structures.r2[0] == pytest.approx(plates.mean())
+        widths.append(structures.r2_high[0] - structures.r2_low[0])
+    assert structures.groups[0] == 6
+    assert widths[1] / widths[0] == pytest.approx(np.sqrt(10), rel=0.15)
+    # four plates say little of others
+    table[table.group < "plate 4"].to_csv(path, index=False)
+    summarise([path], *outputs)
+    assert np.isnan(pd.read_csv(outputs[1]).r2_low[0])
+
+
 def test_tables_say_of_which_run_they_are(tmp_path):
     scores_table(tmp_path / "a.csv", "a", np.array([0.1, 0.2]))
     outputs = [tmp_path / f"{name}.csv" for name in ("images", "structures", "overall")]

@@ -1,5 +1,6 @@
 """The page of the data."""
 
+import h5py
 import pandas as pd
 
 from ssp_model.data.splits import SPLITS
@@ -13,11 +14,26 @@ def test_data_is_shown(tmp_path, datasets):
     data_page(splits, list(datasets.values()), [left_out], tmp_path / "data.html")
     html = (tmp_path / "data.html").read_text()
     assert "is cut short" in html
+    assert "share the groups" not in html
     assert "0.300 x 0.300 x 0.300 um" in html
     assert "16 x 20 x 18 voxels" in html.replace("\n", " ")
     assert "data:image/png;base64," in html
     assert "data:image/svg+xml;base64," in html
     assert ">tom20</text>" in (tmp_path / "data/images.svg").read_text()
+
+
+def test_groups_that_training_and_test_share(tmp_path, datasets):
+    lists = {split: tmp_path / f"{split}.csv" for split in SPLITS}
+    for path in lists.values():
+        path.write_text("image\n1.czi\n")
+    left_out = tmp_path / "left_out.csv"
+    left_out.write_text("task,image,reason\n")
+    for split in ("train", "test"):
+        with h5py.File(datasets[split], "a") as file:
+            groups = ["day 1"] * len(file["index/task"])
+            file.create_dataset("index/group", data=groups, dtype=h5py.string_dtype())
+    data_page({"zo1": lists}, list(datasets.values()), [left_out], tmp_path / "data.html")
+    assert "Training and test share the groups day 1." in (tmp_path / "data.html").read_text()
 
 
 def test_images_are_counted(tmp_path):

@@ -1,19 +1,31 @@
 """The page that says how far predictions can be trusted."""
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
 from ssp_model.config.schema import ScoringConfig
-from ssp_model.evaluation.metrics import PANELS
-from ssp_model.report.trust import kinds_table, trust_page
+from ssp_model.evaluation.metrics import METRICS, PANELS
+from ssp_model.report.trust import Scores, kinds_table, trust_page
 
 STRUCTURES = ["dna", "zo1"]
 SCORING = ScoringConfig(panels=tuple(PANELS), objects={})
 
 
-def write_run(folder, *, panels=tuple(PANELS), known=True):
-    """Write the table and the curves of a run."""
+def add_groups(dataset, group):
+    """Give all samples of a dataset the same group."""
+    with h5py.File(dataset, "a") as file:
+        number = len(file["index/task"])
+        file.create_dataset("index/group", data=[group] * number, dtype=h5py.string_dtype())
+
+
+def write_run(folder, *, panels=tuple(PANELS), known=True, groups=None, train_set=None):
+    """Write the tables and the curves of a run."""
+    images = pd.DataFrame({"structure": np.repeat(STRUCTURES, 3), **dict.fromkeys(METRICS, 0.5)})
+    if groups:
+        images["group"] = groups
+    images.to_csv(folder / "per_image.csv", index=False)
     metrics = [metric.name for name in panels for metric in PANELS[name]]
     numbers = {f"{metric}{end}": 0.5 if known else np.nan for metric in metrics for end in ("", "_low", "_high")}
     rows = [{"experiment": "tiny", "seed": 7, "structure": name, "images": 6, **numbers} for name in STRUCTURES]
@@ -24,11 +36,11 @@ def write_run(folder, *, panels=tuple(PANELS), known=True):
     for name in STRUCTURES:
         curves.append(folder / f"{name}.csv")
         pd.DataFrame(points if known else [], columns=["image", "curve", "x", "y"]).to_csv(curves[-1], index=False)
-    return folder / "per_structure.csv", curves
+    return Scores(folder / "per_image.csv", folder / "per_structure.csv", curves, train_set)
 
 
 def test_each_panel_has_its_section(tmp_path):
-    trust_page(*write_run(tmp_path), SCORING, tmp_path / "trust.html")
+    trust_page(write_run(tmp_path), SCORING, tmp_path / "trust.html")
     html = (tmp_path / "trust.html").read_text()
     assert "How far to trust tiny, seed 7" in html
     assert "Which details are right?" in html
@@ -44,13 +56,33 @@ def test_what_is_left_out_is_said():
     assert [bool(reason) for reason in table.frame["left out"]] == [False, True, True, True, False]
 
 
+def test_scores_of_groups(tmp_path, datasets):
+    groups = ["plate 1", "plate 2", "plate 2"] * 2
+    trust_page(write_run(tmp_path, groups=groups), SCORING, tmp_path / "trust.html")
+    html = (tmp_path / "trust.html").read_text()
+    assert "Does it hold in every group?" in html
+    assert html.count(">plate 2<") == 2
+    assert "of the same groups" not in html
+    add_groups(datasets["train"], "plate 2")
+    trust_page(write_run(tmp_path, groups=groups, train_set=datasets["train"]), SCORING, tmp_path / "trust.html")
+    assert "of the same groups as these test images (plate 2)" in " ".join(
+        (tmp_path / "trust.html").read_text().split()
+    )
+
+
+def test_a_training_set_without_groups(tmp_path, datasets):
+    page = tmp_path / "trust.html"
+    trust_page(write_run(tmp_path, groups=["a"] * 6, train_set=datasets["train"]), SCORING, page)
+    assert "of the same groups" not in page.read_text()
+
+
 def test_without_a_voxel_size(tmp_path):
-    trust_page(*write_run(tmp_path, known=False), SCORING, tmp_path / "trust.html")
+    trust_page(write_run(tmp_path, known=False), SCORING, tmp_path / "trust.html")
     assert "voxel size of these images is not known" in (tmp_path / "trust.html").read_text()
 
 
 def test_without_panels(tmp_path):
-    trust_page(*write_run(tmp_path, panels=(), known=False), SCORING, tmp_path / "trust.html")
+    trust_page(write_run(tmp_path, panels=(), known=False), SCORING, tmp_path / "trust.html")
     html = (tmp_path / "trust.html").read_text()
     assert "evaluate.panels is empty" in html
     assert (tmp_path / "trust").is_dir()
@@ -58,6 +90,6 @@ def test_without_panels(tmp_path):
 
 @pytest.mark.parametrize("width", [400, 1400])
 def test_the_page_fits_its_width(open_page, tmp_path, width):
-    trust_page(*write_run(tmp_path), SCORING, tmp_path / "trust.html")
+    trust_page(write_run(tmp_path), SCORING, tmp_path / "trust.html")
     page = open_page(tmp_path / "trust.html", width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
