@@ -8,6 +8,7 @@ rule evaluate_structure:
     output:
         scores=f"{EVALUATION}/structures/{{structure}}.csv",
         curves=f"{EVALUATION}/curves/{{structure}}.csv",
+        regions=f"{EVALUATION}/regions/{{structure}}.h5",
         images=directory(f"{PREDICTIONS}/{{structure}}"),
     log:
         "results/logs/evaluate_structure/{experiment}/seed-{seed}/{structure}.log",

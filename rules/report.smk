@@ -174,6 +174,7 @@ rule structure_page:
     input:
         scores=rules.evaluate_structure.output.scores,
         images=rules.evaluate_structure.output.images,
+        regions=rules.evaluate_structure.output.regions,
     output:
         page=report(
             f"{FIGURES}/structures/{{structure}}.html",

@@ -15,6 +15,7 @@ from ssp_model.errors import InputError
 from ssp_model.evaluation.metrics import score
 from ssp_model.evaluation.panel import Pair
 from ssp_model.evaluation.panels import CURVE_COLUMNS, curve_rows, measure
+from ssp_model.evaluation.regions import WorstRegions
 from ssp_model.evaluation.scores import Run, places, read_scores, summarise
 from ssp_model.files import replacing, write_table
 from ssp_model.images.ome_tiff import write_channels
@@ -38,12 +39,15 @@ class Files(NamedTuple):
         worst of the structure, by R2) and the file of its prediction.
     curves : path
         CSV file: a row a point of a curve, with `image`, `curve`, `x` and `y`.
+    regions : path
+        HDF5 file: the regions with the largest errors (`evaluation/regions.py`).
     images : path
         Folder: `{image}.ome.tif` with signal, target and prediction.
     """
 
     per_image: str | Path
     curves: str | Path
+    regions: str | Path
     images: str | Path
 
 
@@ -86,6 +90,7 @@ def evaluate_structure(
         if samples.empty:
             raise InputError(f"{test_set} has no image of {structure}; it has {', '.join(dataset.tasks)}.")
         folder.mkdir()
+        worst = WorstRegions()
         scores, curves = [], [pd.DataFrame({column: [] for column in CURVE_COLUMNS})]
         with progress(f"evaluate {structure}", len(samples), "images") as advance:
             for sample in samples:
@@ -99,6 +104,7 @@ def evaluate_structure(
                 if "group" in dataset.index:
                     row["group"] = dataset.index.group[sample]
                 scores.append({"sample": sample, **row, **score(prediction, pair.target), **measured.numbers})
+                worst.add(image, dataset.signal(sample), pair)
                 curves += curve_rows(image, measured.curves)
                 advance(1)
         table = pd.DataFrame(scores)
@@ -112,6 +118,7 @@ def evaluate_structure(
             predicted.unlink()
     write_table(table.drop(columns="sample"), files.per_image)
     write_table(pd.concat(curves[1:] or curves), files.curves)
+    worst.write(files.regions)
     logger.info("%s: R2 %.4f, MSE %.4f over %d images", structure, table.r2.mean(), table.mse.mean(), len(table))
 
 
@@ -158,7 +165,12 @@ def evaluate_model(
             structure=structure,
             scoring=scoring,
             save_images=save_images,
-            files=Files(part, folder / "curves" / f"{structure}.csv", folder / "images" / structure),
+            files=Files(
+                part,
+                folder / "curves" / f"{structure}.csv",
+                folder / "regions" / f"{structure}.h5",
+                folder / "images" / structure,
+            ),
         )
     summarise(list(parts.values()), *(folder / f"{name}.csv" for name in ("per_image", "per_structure", "overall")))
 

@@ -75,6 +75,39 @@ def plot_prediction(
     return figure
 
 
+@style()
+def plot_regions(regions: Sequence[tuple[float, np.ndarray]]) -> Figure:
+    """Draw regions of an image: signal, target, prediction, and the error.
+
+    Parameters
+    ----------
+    regions : sequence of tuple
+        For each its error, and a plane of signal, target and prediction, (3, Y, X).
+    """
+    titles = ("transmitted\nlight", "target", "prediction", "prediction\n- target")
+    figure = Figure(figsize=(2.1 * len(regions) + 0.6, 8.4), layout="constrained")
+    grid = figure.subplots(4, len(regions), squeeze=False)
+    for rank, (column, (error, planes)) in enumerate(zip(grid.T, regions, strict=True), start=1):
+        signal, target, prediction = planes
+        # on one scale, that nothing is hidden by its own brightness
+        low, high = np.percentile(planes[1:], [0.5, 99.8])
+        high = max(high, low + 1e-6)
+        rows = (
+            (signal, "gray", Normalize(*np.percentile(signal, [0.2, 99.8]))),
+            (target, "magma", Normalize(low, high)),
+            (prediction, "magma", Normalize(low, high)),
+            (prediction - target, "PuOr_r", Normalize(low - high, high - low)),
+        )
+        for axes, (plane, colours, norm) in zip(column, rows, strict=True):
+            axes.imshow(plane, cmap=colours, norm=norm, interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        column[0].set_title(f"{rank}: error {error:.2f}", fontsize=9)
+    for axes, title in zip(grid[:, 0], titles, strict=True):
+        axes.set_ylabel(title)
+    return figure
+
+
 def mark_sections(sections: tuple[Axes, Axes, Axes], place: Sequence[float]) -> None:
     """Draw dotted lines where the sections XY, YZ and XZ cut each other, at a place (Z, Y, X)."""
     xy, yz, xz = sections

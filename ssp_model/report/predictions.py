@@ -2,18 +2,29 @@
 
 from pathlib import Path
 
+import pandas as pd
+
+from ssp_model.evaluation.regions import read_regions
 from ssp_model.evaluation.scores import read_scores
-from ssp_model.figures.images import plot_composite, plot_prediction
+from ssp_model.figures.images import plot_composite, plot_prediction, plot_regions
 from ssp_model.figures.style import save
 from ssp_model.images.ome_tiff import read_ome_tiff
-from ssp_model.report.html import write_page
+from ssp_model.report.html import Table, write_page
 from ssp_model.report.viewer import read_prediction, write_viewer
 
 
 def structure_page(
-    per_image: str | Path, images: str | Path, structure: str, viewer: str | Path, page: str | Path
+    per_image: str | Path,
+    images: str | Path,
+    regions: str | Path,
+    *,
+    structure: str,
+    viewer: str | Path,
+    page: str | Path,
 ) -> None:
-    """Write the page of a structure with its best, median and worst test image, and a volume viewer of the median.
+    """Write the page of a structure: its best, median and worst test image, and the worst regions of all.
+
+    The median image gets a volume viewer.
 
     Parameters
     ----------
@@ -21,6 +32,8 @@ def structure_page(
         Scores of the structure's images, as `evaluation.evaluate.evaluate_structure` writes them.
     images : path
         Folder of the structure's OME-TIFFs: signal, target, prediction.
+    regions : path
+        HDF5 file of its worst regions, as `evaluate_structure` writes it.
     structure : str
     viewer : path
         HTML file of the viewer to write.
@@ -43,7 +56,27 @@ def structure_page(
             pictures.append({"place": place, "scores": row, "figure": path})
             if place == "median":
                 write_viewer(image, f"{structure}: {row.image} (R² {row.r2:.3f}, the median)", viewer)
-    write_page(page, "structure.html.j2", structure=structure, num_images=len(scores), pictures=pictures)
+    write_page(
+        page,
+        "structure.html.j2",
+        structure=structure,
+        num_images=len(scores),
+        pictures=pictures,
+        regions=picture_regions(regions, page),
+    )
+
+
+def picture_regions(regions: str | Path, page: str | Path) -> dict[str, dict[str, object]]:
+    """Draw the worst regions, and list where they are: a `figure` and a `table` for each kind that there is."""
+    shown: dict[str, dict[str, object]] = {}
+    for kind, of_kind in read_regions(regions).items():
+        if of_kind:
+            path = Path(page).with_suffix("") / f"{kind}.png"
+            save(plot_regions([(region.error, region.planes) for region in of_kind]), path)
+            rows = [(rank, region.image, *region.middle, region.error) for rank, region in enumerate(of_kind, start=1)]
+            listed = pd.DataFrame(rows, columns=["region", "image", "z", "y", "x", "error"])
+            shown[kind] = {"figure": path, "table": Table(listed)}
+    return shown
 
 
 def composite_page(stack: str | Path, page: str | Path) -> None:

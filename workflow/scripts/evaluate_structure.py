@@ -16,5 +16,5 @@ if __name__ == "__main__":
         structure=snakemake.wildcards.structure,
         scoring=ScoringConfig(**params.scoring),
         save_images=params.save_images,
-        files=Files(snakemake.output.scores, snakemake.output.curves, snakemake.output.images),
+        files=Files(*(snakemake.output[name] for name in ("scores", "curves", "regions", "images"))),
     )

@@ -12,6 +12,7 @@ from ssp_model.evaluation.evaluate import Files, evaluate_model, evaluate_struct
 from ssp_model.evaluation.metrics import ALL_METRICS, METRICS, score
 from ssp_model.evaluation.panel import Pair
 from ssp_model.evaluation.panels import measure
+from ssp_model.evaluation.regions import read_regions
 from ssp_model.evaluation.scores import Run
 from ssp_model.models.model_file import load_model
 from ssp_model.prediction.signal_predictor import SignalPredictor
@@ -29,7 +30,7 @@ def predictor(model) -> SignalPredictor:
 
 
 def test_scores_are_those_of_the_predictions(model, predictor, datasets, tmp_path):
-    files = Files(tmp_path / "zo1.csv", tmp_path / "curves.csv", tmp_path / "images")
+    files = Files(*(tmp_path / name for name in ("zo1.csv", "curves.csv", "regions.h5", "images")))
     evaluate_structure(
         predictor, datasets["test"], run=RUN, structure="zo1", scoring=SCORING, save_images="all", files=files
     )
@@ -52,6 +53,9 @@ def test_scores_are_those_of_the_predictions(model, predictor, datasets, tmp_pat
             points = curves[(curves.image == row.image) & (curves.curve == name)]
             np.testing.assert_allclose(points[["x", "y"]], np.transpose([x, y]), rtol=1e-3)
     assert not list((tmp_path / "images").glob("*.npy"))
+    regions = read_regions(files.regions)
+    assert {region.image for of_kind in regions.values() for region in of_kind} <= set(rows.image)
+    assert any(regions.values())
 
 
 def test_whole_evaluation_and_composite(predictor, datasets, tmp_path):
@@ -100,7 +104,7 @@ def test_a_model_with_a_seed_that_cannot_be_one(predictor, tmp_path, seed):
 
 
 def test_another_voxel_size_or_unknown_structures_are_refused(predictor, datasets, tmp_path):
-    files = Files(tmp_path / "zo1.csv", tmp_path / "curves.csv", tmp_path / "images")
+    files = Files(*(tmp_path / name for name in ("zo1.csv", "curves.csv", "regions.h5", "images")))
 
     def evaluate(structure: str) -> None:
         evaluate_structure(

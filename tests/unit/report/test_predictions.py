@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 
 from ssp_model.evaluation.metrics import METRICS
+from ssp_model.evaluation.panel import Pair
+from ssp_model.evaluation.regions import WorstRegions
 from ssp_model.images.ome_tiff import write_channels
 from ssp_model.report.predictions import composite_page, structure_page
+from ssp_model.report.viewer import read_prediction
 
 
 def test_a_structure_is_pictured(tmp_path, stack):
@@ -22,15 +25,30 @@ def test_a_structure_is_pictured(tmp_path, stack):
         for place, r2 in places.items()
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "tom20.csv", index=False)
+    image = read_prediction(stack)
+    signal, target, prediction = (np.asarray(channel) for channel in image.channels)
+    worst = WorstRegions()
+    # the prediction is too bright everywhere
+    worst.add("data/0.6.czi", signal, Pair(prediction, target, image.voxel_size_um, "tom20"))
+    worst.write(tmp_path / "regions.h5")
     structure_page(
-        tmp_path / "tom20.csv", stack.parent, "tom20", tmp_path / "viewers/tom20.html", tmp_path / "pages/tom20.html"
+        tmp_path / "tom20.csv",
+        stack.parent,
+        tmp_path / "regions.h5",
+        structure="tom20",
+        viewer=tmp_path / "viewers/tom20.html",
+        page=tmp_path / "pages/tom20.html",
     )
     html = (tmp_path / "pages/tom20.html").read_text()
     assert "of 4 test images" in html
-    assert re.findall(r"<h2>(.*)</h2>", html) == ["Best: R² 0.750", "Median: R² 0.500", "Worst: R² 0.250"]
-    assert html.count("data:image/png;base64,") == 3
+    headings = ["Best: R² 0.750", "Median: R² 0.500", "Worst: R² 0.250", "Where most is invented"]
+    assert re.findall(r"<h2>(.*)</h2>", html) == headings
+    assert html.count("data:image/png;base64,") == 4
+    assert "data/0.6.czi" in html
     assert 'alt="Signal, target, prediction and error of the best image of tom20"' in html
-    assert {path.name for path in (tmp_path / "pages/tom20").glob("*.svg")} == {"best.svg", "median.svg", "worst.svg"}
+    assert {path.name for path in (tmp_path / "pages/tom20").glob("*.svg")} == {
+        f"{name}.svg" for name in ("best", "median", "worst", "invented")
+    }
     assert "data/0.5.czi" in (tmp_path / "viewers/tom20.html").read_text()
 
 
