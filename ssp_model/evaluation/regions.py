@@ -58,7 +58,8 @@ class Region:
     middle : tuple of int
         Voxel in its middle, Z, Y, X.
     planes : ndarray
-        Signal, target and prediction in the plane of the middle, twice as wide as the region, (3, H, W).
+        Signal, target and prediction in the plane of the middle, twice as wide as the region, (3, H, W). At the
+        image's border, the region is not in the middle.
     """
 
     error: float
@@ -147,8 +148,14 @@ def peaks(error: np.ndarray, size: tuple[int, int, int]) -> Iterator[tuple[float
 
 
 def cut_out(volumes: tuple[Voxels, ...], middle: tuple[int, int, int], voxel_size_um: ZYX) -> np.ndarray:
-    """Return the plane of a region in each volume, twice as wide as the region where the image goes so far."""
+    """Return the plane of a region in each volume, twice as wide as the region; less if the image is smaller.
+
+    At the image's border, the region is not in the middle.
+    """
     z, *others = middle
-    _, *sizes = box(BOX_UM, voxel_size_um)
-    window = tuple(slice(max(place - size, 0), place + size + 1) for place, size in zip(others, sizes, strict=True))
+    window = []
+    for place, size, there in zip(others, box(BOX_UM, voxel_size_um)[1:], volumes[0].shape[1:], strict=True):
+        wanted = 2 * size + 1
+        start = max(min(place - size, there - wanted), 0)
+        window.append(slice(start, start + wanted))
     return np.stack([volume[(z, *window)] for volume in volumes])

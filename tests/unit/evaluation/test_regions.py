@@ -37,14 +37,15 @@ def test_what_is_invented_and_what_is_missed(tmp_path):
         assert first.image == "a"
         assert np.abs(np.subtract(first.middle, place)).max() <= 2
         # twice as wide as the region, which is 25 voxels
-        assert first.planes.shape == (3, *(min(place[1] + 26, 90) - max(place[1] - 25, 0), 51))
+        assert first.planes.shape == (3, 51, 51)
         assert np.array_equal(first.planes[1], TARGET[first.middle[0]][window(first.middle)])
         # the noise of the rest is far below
         assert all(region.error < 0.5 * first.error for region in found[kind][1:])
 
 
 def window(middle):
-    return tuple(slice(max(place - 25, 0), place + 26) for place in middle[1:])
+    starts = [max(min(place - 25, size - 51), 0) for place, size in zip(middle[1:], SHAPE[1:], strict=True)]
+    return tuple(slice(start, start + 51) for start in starts)
 
 
 def test_the_worst_of_all_images_are_kept(tmp_path):
