@@ -81,7 +81,9 @@ def simulate(
     directory: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write the collection to.")],
     config: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="YAML file: structures, images, images_of, shape_zyx, voxel_size_um, seed."),
+        typer.Option(
+            metavar="FILE", help="YAML file: structures, images, images_of, shape_zyx, voxel_size_um, seed, noise_free."
+        ),
     ],
     workers: Annotated[int, typer.Option(min=1, metavar="N", help="Number of images to simulate at once.")] = 1,
 ) -> None:

@@ -124,3 +124,8 @@ def expose(rng: np.random.Generator, photons: Array) -> NDArray[np.uint16]:
     counts += photons
     counts *= COUNTS_PER_PHOTON
     return np.clip(counts + (CAMERA_OFFSET + 0.5), 0, 65535).astype(np.uint16)
+
+
+def expected_counts(photons: Array) -> Array:
+    """Return the camera counts without noise: the mean of what `expose` returns, before it rounds."""
+    return np.maximum(photons, 0) * np.float32(COUNTS_PER_PHOTON) + np.float32(CAMERA_OFFSET)

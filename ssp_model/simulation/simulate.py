@@ -20,26 +20,29 @@ import csv
 import json
 import logging
 import multiprocessing
+import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from pylibCZIrw import czi
 
 from ssp_model.errors import InputError
 from ssp_model.log import progress
-from ssp_model.simulation.geometry import Grid, grow_sheet
+from ssp_model.simulation.geometry import Array, Grid, grow_sheet
 from ssp_model.simulation.optics import (
     BACKGROUND_PHOTONS,
     FLUORESCENCE_PHOTONS,
     LIGHT_PHOTONS,
     blur,
+    expected_counts,
     expose,
     refractive_index,
     transmit,
@@ -52,6 +55,12 @@ CHANNELS = ("CMDRP_camera_2", "CMDRP", "EGFP_camera_2", "EGFP", "H3342_camera_2"
 
 MEMBRANE_CHANNELS = ("H3342_camera_2", "H3342", "EGFP_camera_2", "EGFP", "Bright_100")
 """Channels if the membrane is the label: no membrane dye is needed, so signal is channel 4 and target channel 3."""
+
+TARGET_CHANNELS = ("H3342", "EGFP")
+"""Channels that are targets: the DNA, and the structure."""
+
+NOISE_FREE = "noise_free"
+"""Folder of the targets without noise."""
 
 PROTEINS = {
     "alpha_tubulin": "Alpha tubulin",
@@ -85,6 +94,8 @@ class SimulationConfig:
     voxel_size_um: tuple[float, float, float] = (0.29, 0.10833, 0.10833)
     """Size of a voxel, (Z, Y, X)."""
     seed: int = 0
+    noise_free: bool = False
+    """Whether to write the targets without noise, too."""
 
     def number_of_images(self, structure: str) -> int:
         """Return the number of images of a structure."""
@@ -98,6 +109,19 @@ def channel_names(structure: str) -> tuple[str, ...]:
 
 def simulate_image(structure: str, index: int, config: SimulationConfig) -> NDArray[np.uint16]:
     """Simulate one image, (C, Z, Y, X), with the channels that `channel_names` gives for the structure."""
+    return simulate_with_truth(structure, index, config)[0]
+
+
+def simulate_with_truth(
+    structure: str, index: int, config: SimulationConfig
+) -> tuple[NDArray[np.uint16], dict[str, Array]]:
+    """Simulate one image, and its targets without noise if the config asks for them.
+
+    Returns
+    -------
+    tuple
+        The image, (C, Z, Y, X), and by channel its fluorescence without noise in counts, (Z, Y, X).
+    """
     check_structures((structure,))
     seed = (config.seed, zlib.crc32(structure.encode()), index)
     (nz, ny, nx), (dz, dy, dx) = config.shape_zyx, config.voxel_size_um
@@ -106,6 +130,7 @@ def simulate_image(structure: str, index: int, config: SimulationConfig) -> NDAr
     refraction, kept = refractive_index(sheet, set(label.values()))
     names = channel_names(structure)
     image = np.empty((len(names), *sheet.shape), np.uint16)
+    truth: dict[str, Array] = {}
     for channel, name in reversed(list(enumerate(names))):
         rng = sheet.rng(name)
         if name == "Bright_100":
@@ -113,11 +138,14 @@ def simulate_image(structure: str, index: int, config: SimulationConfig) -> NDAr
         elif name in label:
             stain = blur(kept[label[name]], sheet.voxel)
             gain = FLUORESCENCE_PHOTONS * rng.uniform(0.85, 1.15) / max(float(stain.max()), 1e-6)
-            image[channel] = expose(rng, stain * gain + BACKGROUND_PHOTONS)
+            photons = stain * gain + BACKGROUND_PHOTONS
+            image[channel] = expose(rng, photons)
+            if config.noise_free and name in TARGET_CHANNELS:
+                truth[name] = expected_counts(photons)
         else:
             bleed = (image[channel + 1] - np.minimum(image[channel + 1], 100)) >> 6
             image[channel] = 100 + bleed + rng.integers(0, 2, config.shape_zyx, np.uint8)
-    return image
+    return image, truth
 
 
 def check_structures(structures: tuple[str, ...]) -> None:
@@ -152,6 +180,19 @@ def write_czi(path: Path, image: NDArray[np.uint16], structure: str, config: Sim
         )
 
 
+def write_truth(path: Path, truth: Mapping[str, Array], config: SimulationConfig) -> None:
+    """Write targets without noise as an OME-TIFF file, (Z, C, Y, X), float32, with channel names and voxel size."""
+    size_z, size_y, size_x = config.voxel_size_um
+    names = [name for name in TARGET_CHANNELS if name in truth]
+    metadata = {
+        "axes": "ZCYX",
+        "Channel": {"Name": names},
+        **{f"PhysicalSize{axis}": size for axis, size in (("Z", size_z), ("Y", size_y), ("X", size_x))},
+    }
+    channels = np.stack([truth[name] for name in names], axis=1)
+    tifffile.imwrite(path, channels, ome=True, metadata=metadata, compression="zlib")
+
+
 def image_name(structure: str, index: int) -> str:
     """Return the file name of an image."""
     return f"simulated_{structure}_{index:04d}.czi"
@@ -161,7 +202,10 @@ def simulate_file(task: tuple[Path, str, int, SimulationConfig]) -> Path:
     """Simulate one image and write it as a CZI file. `task` is (folder, structure, index, config)."""
     folder, structure, index, config = task
     path = folder / image_name(structure, index)
-    write_czi(path, simulate_image(structure, index, config), structure, config)
+    image, truth = simulate_with_truth(structure, index, config)
+    write_czi(path, image, structure, config)
+    if truth:
+        write_truth(path.with_suffix(".tif"), truth, config)
     return path
 
 
@@ -178,6 +222,8 @@ def mapper(workers: int) -> Iterator[Callable[..., Iterator[Path]]]:
 def simulate_collection(directory: Path, config: SimulationConfig, workers: int = 1) -> None:
     """Write a simulated collection: `{structure}.tar.gz` with CZI files, `lists/*.csv`, `collection.json`.
 
+    With `noise_free`, there is also `noise_free/{structure}/*.tif`: the targets of each image without noise.
+
     If the folder holds the collection of the same config already, do nothing. The pixels do not depend on the number
     of workers. Each worker needs about 90 bytes of memory for each voxel of an image.
 
@@ -189,13 +235,18 @@ def simulate_collection(directory: Path, config: SimulationConfig, workers: int 
     check_structures(config.structures)
     check_images(config)
     record = directory / "collection.json"
-    text = json.dumps({"simulated": True, **asdict(config)}, indent=2) + "\n"
+    described = asdict(config)
+    if not config.noise_free:
+        # as in collections of before, which are not written again
+        del described["noise_free"]
+    text = json.dumps({"simulated": True, **described}, indent=2) + "\n"
     archives = [directory / f"{structure}.tar.gz" for structure in config.structures]
     if all(path.exists() for path in (record, *archives)) and record.read_text() == text:
         logger.info("%s holds this simulated collection already", directory)
         return
     directory.mkdir(parents=True, exist_ok=True)
     record.unlink(missing_ok=True)
+    shutil.rmtree(directory / NOISE_FREE, ignore_errors=True)
     write_lists(directory / "lists", config)
     total = sum(map(config.number_of_images, config.structures))
     with (
@@ -212,7 +263,9 @@ def simulate_collection(directory: Path, config: SimulationConfig, workers: int 
             # the CZI files are compressed already
             with tarfile.open(part, "w:gz", compresslevel=1) as archive:
                 for _ in range(config.number_of_images(structure)):
-                    add_file(archive, structure, next(files))
+                    path = next(files)
+                    keep_truth(path.with_suffix(".tif"), directory / NOISE_FREE / structure)
+                    add_file(archive, structure, path)
                     advance(1)
             part.replace(archive_path)
     part = directory / ".collection.json"
@@ -228,6 +281,13 @@ def add_file(archive: tarfile.TarFile, structure: str, path: Path) -> None:
     with path.open("rb") as file:
         archive.addfile(entry, file)
     path.unlink()
+
+
+def keep_truth(path: Path, folder: Path) -> None:
+    """Move the targets without noise to their folder, if they were written."""
+    if path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.replace(folder / path.name)
 
 
 def write_lists(folder: Path, config: SimulationConfig) -> None:

@@ -1,7 +1,9 @@
 """The simulated collection: its pixels, its files and its lists."""
 
 import csv
+import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 from bioio import BioImage
 
 from ssp_model.errors import InputError
-from ssp_model.simulation.optics import BACKGROUND_PHOTONS, CAMERA_OFFSET, COUNTS_PER_PHOTON
+from ssp_model.images.reader import open_file
+from ssp_model.simulation.optics import BACKGROUND_PHOTONS, CAMERA_OFFSET, COUNTS_PER_PHOTON, READ_NOISE_PHOTONS
 from ssp_model.simulation.simulate import PROTEINS, SimulationConfig, channel_names, simulate_collection, simulate_image
 
 SMALL = SimulationConfig(structures=("fibrillarin", "tom20", "membrane_caax_63x"), images=2, shape_zyx=(12, 64, 64))
@@ -99,6 +102,37 @@ def test_second_call_changes_nothing(collection: Path) -> None:
 
     assert [(path, path.stat().st_mtime_ns, path.stat().st_ino) for path in files] == before
     assert not list(collection.glob(".*"))
+
+
+def test_targets_without_noise_are_written_beside_the_same_images(collection: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, structures=("tom20", "membrane_caax_63x"), images=1, noise_free=True)
+    simulate_collection(tmp_path / "both", config)
+
+    tom20, membrane = (tmp_path / f"both/noise_free/{name}/simulated_{name}_0000.tif" for name in config.structures)
+    with open_file(tom20, tom20.name) as file:
+        image = file.image()
+        assert list(image.channel_names) == ["H3342", "EGFP"]
+        assert image.pixel_size_um == pytest.approx(SMALL.voxel_size_um)
+        noise_free = image.read("EGFP")
+    noisy = simulate_image("tom20", 0, SMALL)[channel_names("tom20").index("EGFP")]
+    assert noise_free.shape == noisy.shape
+    # the variance of the noise: photons, read noise and rounding
+    photons = (noise_free - CAMERA_OFFSET) / COUNTS_PER_PHOTON
+    expected = COUNTS_PER_PHOTON**2 * (photons.mean() + READ_NOISE_PHOTONS**2) + 1 / 12
+    assert np.square(noisy - noise_free).mean() == pytest.approx(expected, rel=0.05)
+    assert membrane.exists()
+    plain, asked = (extract(folder, "tom20", tmp_path / folder.name)[0] for folder in (collection, tmp_path / "both"))
+    np.testing.assert_array_equal(BioImage(plain).data, BioImage(asked).data)
+
+
+def test_without_targets_without_noise_the_record_is_as_before(tmp_path: Path) -> None:
+    config = SimulationConfig(structures=("zo1",), images=1, shape_zyx=(6, 32, 32))
+    simulate_collection(tmp_path, replace(config, noise_free=True))
+    assert (tmp_path / "noise_free/zo1/simulated_zo1_0000.tif").exists()
+    simulate_collection(tmp_path, config)
+    assert not (tmp_path / "noise_free").exists()
+    # a collection of an earlier version is not written again
+    assert "noise_free" not in json.loads((tmp_path / "collection.json").read_text())
 
 
 def test_another_config_replaces_the_collection(tmp_path: Path) -> None:
