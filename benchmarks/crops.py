@@ -65,7 +65,7 @@ def random_samples(num_samples: int) -> Iterator[Sample]:
     volume = Volume(block, channel=0, channel_name="", mean=0.0, std=1.0)
     size_um = np.full(3, 0.29)
     for number in range(num_samples):
-        yield Sample(f"structure_{number % 12:02d}", f"{number}.czi", "", 0, size_um, volume, volume)
+        yield Sample(f"structure_{number % 12:02d}", f"{number}.czi", "", 0, size_um, size_um, volume, volume)
 
 
 def crops_per_second(loader: DataLoader, sampler: EpochSampler, epoch: int) -> float:

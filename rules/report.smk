@@ -58,6 +58,8 @@ rule data_page:
         "results/logs/data_page.log",
     benchmark:
         "results/benchmarks/data_page.tsv"
+    # before a training: it says which targets are not worth one
+    priority: 1
     conda:
         "../envs/ssp.yaml"
     resources:

@@ -42,7 +42,7 @@ def make_datasets(
             for row in range(held_out + 3):
                 group = file.create_group(f"{row:04d}")
                 group.attrs.update(image=f"data/{task}/{row}.czi", source_bytes=9, source_sha256=f"{task}{row}")
-                group.attrs["voxel_size_um"] = [0.3, 0.3, 0.3]
+                group.attrs.update(pixel_size_um=[0.3] * 3, voxel_size_um=[0.3] * 3)
                 signal = rng.normal(size=shape).astype(np.float32)
                 for role, voxels in {"signal": signal, task: signal if task == "tom20" else -signal}.items():
                     dataset = group.create_dataset(role, data=voxels)

@@ -455,7 +455,7 @@ class PredictImagesConfig(PredictConfig):
     images_per_job: int = Field(ge=1, description="Number of these images that one job predicts.")
 
 
-PANEL_NAMES = ("resolution", "objects")
+PANEL_NAMES = ("noise", "resolution", "objects")
 """The panels of `evaluation/panels.py`."""
 PanelName = Annotated[str, _one_of(PANEL_NAMES), Field(json_schema_extra={"enum": list(PANEL_NAMES)})]
 
@@ -467,7 +467,7 @@ class ScoringConfig(Section):
     """What is measured besides the errors of voxels."""
 
     panels: tuple[PanelName, ...] = Field(
-        examples=[["resolution"]],
+        examples=[["noise", "resolution"]],
         description="What is measured besides the errors of voxels (see docs/scores.md). Each takes up to a second for "
         "a test image, so leave out what you don't need. `[]` for none.",
     )

@@ -67,8 +67,8 @@ class Sample:
         The raw image, as its image list names it.
     source_sha256, source_bytes : str, int
         Checksum and size of the raw image.
-    voxel_size_um : ndarray
-        Z, Y, X; NaN where it is not known.
+    pixel_size_um, voxel_size_um : ndarray
+        Z, Y, X, of the raw image and of its volumes; NaN where it is not known.
     signal, target : Volume
     group : str
         Plate, day, donor, ...; empty if the table of samples has none.
@@ -78,6 +78,7 @@ class Sample:
     image: str
     source_sha256: str
     source_bytes: int
+    pixel_size_um: np.ndarray
     voxel_size_um: np.ndarray
     signal: Volume
     target: Volume
@@ -142,7 +143,7 @@ def _target_name(number: int) -> str:
 
 def _write_volume(file: h5py.File, name: str, volume: Volume, sample: Sample) -> None:
     written = file.create_dataset(name, data=volume.voxels[()])
-    written.attrs.update(image=sample.image, voxel_size_um=sample.voxel_size_um)
+    written.attrs.update(image=sample.image, pixel_size_um=sample.pixel_size_um, voxel_size_um=sample.voxel_size_um)
 
 
 def _index_row(sample: Sample, signal_number: int, target_number: int) -> dict[str, object]:
@@ -267,6 +268,15 @@ class Dataset:
     def target(self, sample: int) -> h5py.Dataset:
         """Return the fluorescence of a sample's structure, (Z, Y, X)."""
         return self._file[_target_name(self.index.target[sample])]
+
+    def scale_z(self, sample: int) -> float:
+        """Return the factor by which a sample's planes became more or fewer; NaN if the dataset does not tell."""
+        scale = self.config.get("preprocess", {}).get("scale")
+        if scale:
+            return float(scale[0])
+        # datasets of earlier versions don't have the first
+        sizes = [self.target(sample).attrs.get(name) for name in ("pixel_size_um", "voxel_size_um")]
+        return float("nan") if sizes[0] is None else float(sizes[0][0] / sizes[1][0])
 
     def check_voxel_size(self, wanted_um: ZYX | None) -> None:
         """Refuse a model that was trained at another voxel size (Z, Y, X), if both are known.

@@ -179,6 +179,7 @@ class VolumesByImage:
             image=image,
             source_sha256=group.attrs["source_sha256"],
             source_bytes=group.attrs["source_bytes"],
+            pixel_size_um=group.attrs["pixel_size_um"],
             voxel_size_um=group.attrs["voxel_size_um"],
             signal=_read_volume(group[SIGNAL]),
             target=_read_volume(group[task]),

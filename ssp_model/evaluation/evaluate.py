@@ -98,7 +98,8 @@ def evaluate_structure(
                 # which images to keep is known when all are scored
                 np.save(folder / f"{sample}.npy", prediction)
                 image = dataset.index.image[sample]
-                pair = Pair(prediction, dataset.target(sample)[()], dataset.voxel_size_um, structure)
+                scale_z = dataset.scale_z(sample)
+                pair = Pair(prediction, dataset.target(sample)[()], dataset.voxel_size_um, structure, scale_z)
                 measured = measure(pair, scoring)
                 row = {**run._asdict(), "structure": structure, "image": image}
                 if "group" in dataset.index:

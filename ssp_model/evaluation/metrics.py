@@ -165,6 +165,12 @@ METRICS = tuple(METRIC)
 
 
 PANELS = {
+    "noise": (
+        Metric("r2_ceiling", "Highest possible R²", higher_is_better=None, digits=3),
+        Metric("r2_share", "Share of the possible R²", higher_is_better=True, digits=2),
+        Metric("pearson_ceiling", "Highest possible r", higher_is_better=None, digits=3),
+        Metric("pearson_share", "Share of the possible r", higher_is_better=True, digits=2),
+    ),
     "resolution": (
         Metric("resolution_xy_um", "Resolution in XY (um)", higher_is_better=False, digits=2),
         Metric("resolution_z_um", "Resolution in Z (um)", higher_is_better=False, digits=2),

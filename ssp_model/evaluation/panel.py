@@ -19,12 +19,15 @@ class Pair:
     voxel_size_um : tuple of float, or None
         Z, Y, X; None where it is not known.
     structure : str
+    scale_z : float
+        Factor by which the planes of the target became more or fewer than the raw image has; NaN if it is not known.
     """
 
     prediction: np.ndarray
     target: np.ndarray
     voxel_size_um: ZYX | None
     structure: str
+    scale_z: float = 1.0
 
 
 Curve = tuple[np.ndarray, np.ndarray]

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 import pandas as pd
 
 from ssp_model.config.schema import ScoringConfig
+from ssp_model.evaluation.noise import measure_noise
 from ssp_model.evaluation.objects import measure_objects
 from ssp_model.evaluation.panel import Curve, Measured, Pair
 from ssp_model.evaluation.resolution import measure_resolution
 
 MEASURES: dict[str, Callable[[Pair, ScoringConfig], Measured]] = {
+    "noise": measure_noise,
     "resolution": measure_resolution,
     "objects": measure_objects,
 }

@@ -5,10 +5,44 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ssp_model.figures.scores import spread
 from ssp_model.figures.style import BLUE, GREY, ORANGE, style
 
 PERIODS_UM = (8, 4, 2, 1, 0.7, 0.5, 0.3, 0.2)
 """Sizes of details that an axis of frequencies is labelled with."""
+
+LOWEST_R2 = -0.2
+"""Where dots are drawn whose R2 is lower: few of them would squeeze all others."""
+
+
+@style()
+def plot_ceilings(images: pd.DataFrame) -> Figure:
+    """Draw the R2 of each image as a dot, and the highest one that is possible as a bar, a row a structure.
+
+    Parameters
+    ----------
+    images : DataFrame
+        One row an image: `structure`, `r2`, `r2_ceiling`.
+    """
+    order = images.groupby("structure").r2_ceiling.mean().sort_values(na_position="first").index
+    figure = Figure(figsize=(8, 1.2 + 0.4 * len(order)), layout="constrained")
+    axes = figure.subplots()
+    for row, structure in enumerate(order):
+        of = images[images.structure == structure]
+        places = row + spread(len(of), 0.32)
+        reached = of.r2.clip(lower=LOWEST_R2)
+        axes.hlines(places, reached, of.r2_ceiling, color=GREY, lw=0.5, alpha=0.5)
+        half = 0.32 / len(of)
+        axes.vlines(of.r2_ceiling, places - half, places + half, color=ORANGE, lw=2.5)
+        axes.plot(reached, places, "o", color=BLUE, ms=3.5, mew=0)
+    axes.plot([], [], "o", color=BLUE, ms=3.5, mew=0, label="reached")
+    axes.plot([], [], "|", color=ORANGE, mew=2.5, label="highest possible")
+    axes.set_yticks(range(len(order)), order)
+    axes.set(xlabel="R² of a test image", xlim=(min(0, images.r2.clip(lower=LOWEST_R2).min()) - 0.02, 1.02))
+    axes.set_ylim(-0.6, len(order) - 0.4)
+    axes.grid(axis="x", alpha=0.2)
+    figure.legend(loc="outside upper center", ncols=2, fontsize=8)
+    return figure
 
 
 @style()

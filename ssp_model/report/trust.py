@@ -8,13 +8,18 @@ import pandas as pd
 
 from ssp_model.config.schema import ScoringConfig
 from ssp_model.data.dataset import Dataset, shared_groups
-from ssp_model.evaluation.metrics import PANELS
+from ssp_model.evaluation.metrics import METRIC, PANELS, Metric
 from ssp_model.evaluation.objects import kind_of, why_not
 from ssp_model.evaluation.scores import read_scores
 from ssp_model.figures.style import save
-from ssp_model.figures.trust import plot_shell_correlation
+from ssp_model.figures.trust import plot_ceilings, plot_shell_correlation
 from ssp_model.report.html import Table, write_page
 from ssp_model.report.runs import read_runs, score_table
+
+SHOWN: dict[str, Sequence[Metric]] = {
+    "noise": (METRIC["r2"], *PANELS["noise"][:2], METRIC["pearson"], *PANELS["noise"][2:])
+}
+"""What the table of a panel shows, if not its own metrics alone."""
 
 
 class Scores(NamedTuple):
@@ -54,6 +59,9 @@ def trust_page(scores: Scores, scoring: ScoringConfig, page: str | Path) -> None
     folder = Path(page).with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     figures = {}
+    if "noise" in tables and means.r2_ceiling.notna().any():
+        figures["noise"] = folder / "noise.svg"
+        save(plot_ceilings(images), figures["noise"])
     if any((table.curve == "fsc_xy").any() for table in of_structures.values()):
         figures["resolution"] = folder / "resolution.svg"
         save(plot_shell_correlation(of_structures), figures["resolution"])
@@ -97,4 +105,4 @@ def kinds_table(structures: Sequence[str], scoring: ScoringConfig) -> Table:
 def panel_table(name: str, means: pd.DataFrame) -> Table:
     """List the means of a panel with their intervals, a row a structure."""
     left = pd.DataFrame({"structure": means.structure, "images": means.images.astype(int)})
-    return score_table(left, means, metrics=PANELS[name])
+    return score_table(left, means, metrics=SHOWN.get(name, PANELS[name]))

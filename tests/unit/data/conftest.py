@@ -20,7 +20,7 @@ def parts(tmp_path):
         for row in range(4):
             group = file.create_group(f"{row:04d}")
             group.attrs.update(image=f"data/tom20/{row}.czi", source_bytes=9, source_sha256=f"{row}")
-            group.attrs["voxel_size_um"] = [0.3, 0.2, 0.2]
+            group.attrs.update(pixel_size_um=[0.45, 0.1, 0.1], voxel_size_um=[0.3, 0.2, 0.2])
             for role in ("signal", "tom20", "dna")[: 3 if row < 3 else 2]:
                 dataset = group.create_dataset(role, data=rng.normal(size=(20, 30, 40)).astype(np.float32))
                 dataset.attrs.update(channel=1, channel_name=role, mean=5.0, std=2.0)

@@ -52,6 +52,19 @@ def test_groups_are_kept_and_shared_ones_are_named(parts, caplog):
     assert "training and test share the groups plate 1: the scores then say" in caplog.text
 
 
+@pytest.mark.parametrize(("scale", "expected"), [([2, 1, 1], 2), (None, 1.5)])
+def test_datasets_know_how_planes_were_interpolated(parts, scale, expected):
+    splits, volumes, datasets = parts
+    integrate(splits, volumes, datasets, {"preprocess": {"scale": scale}})
+    with Dataset(datasets["train"]) as train:
+        assert train.scale_z(2) == pytest.approx(expected)
+    # as in datasets of earlier versions
+    with h5py.File(datasets["train"], "a") as file:
+        del file["targets/00002"].attrs["pixel_size_um"]
+    with Dataset(datasets["train"]) as train:
+        assert train.scale_z(2) == pytest.approx(2 if scale else np.nan, nan_ok=True)
+
+
 def test_datasets_are_plain_hdf5(parts):
     splits, volumes, datasets = parts
     integrate(splits, volumes, datasets, CONFIG)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssp_model.figures.trust import plot_shell_correlation
+from ssp_model.figures.trust import LOWEST_R2, plot_ceilings, plot_shell_correlation
 
 
 @pytest.mark.parametrize("number", [1, 5])
@@ -21,3 +21,14 @@ def test_each_structure_has_its_curves(number):
     assert len(shown[0].lines) == 2 * 4 + 1
     # an axis of frequencies that is labelled with sizes
     assert [text.get_text() for text in shown[-1].get_xticklabels()] == ["8", "4", "2", "1", "0.7"]
+
+
+def test_each_image_has_its_ceiling():
+    rows = [("zo1", 0.1, 0.9), ("zo1", -7, 0.8), ("dna", 0.1, 0.2), ("few planes", 0.3, np.nan)]
+    figure = plot_ceilings(pd.DataFrame(rows, columns=["structure", "r2", "r2_ceiling"]))
+    (axes,) = figure.axes
+    # what is not known is below, and the structure with the highest ceiling above
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["few planes", "dna", "zo1"]
+    dots = [line.get_xdata().tolist() for line in axes.lines if len(line.get_xdata())]
+    assert dots == [[0.3], [0.1], [0.1, LOWEST_R2]]
+    assert axes.get_xlim()[0] < LOWEST_R2

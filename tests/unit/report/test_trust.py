@@ -22,11 +22,12 @@ def add_groups(dataset, group):
 
 def write_run(folder, *, panels=tuple(PANELS), known=True, groups=None, train_set=None):
     """Write the tables and the curves of a run."""
-    images = pd.DataFrame({"structure": np.repeat(STRUCTURES, 3), **dict.fromkeys(METRICS, 0.5)})
+    images = pd.DataFrame({"structure": np.repeat(STRUCTURES, 3), **dict.fromkeys((*METRICS, "r2_ceiling"), 0.5)})
     if groups:
         images["group"] = groups
     images.to_csv(folder / "per_image.csv", index=False)
     metrics = [metric.name for name in panels for metric in PANELS[name]]
+    metrics += ["r2", "pearson"]
     numbers = {f"{metric}{end}": 0.5 if known else np.nan for metric in metrics for end in ("", "_low", "_high")}
     rows = [{"experiment": "tiny", "seed": 7, "structure": name, "images": 6, **numbers} for name in STRUCTURES]
     pd.DataFrame(rows).to_csv(folder / "per_structure.csv", index=False)
@@ -43,10 +44,13 @@ def test_each_panel_has_its_section(tmp_path):
     trust_page(write_run(tmp_path), SCORING, tmp_path / "trust.html")
     html = (tmp_path / "trust.html").read_text()
     assert "How far to trust tiny, seed 7" in html
+    assert "How good can a prediction be?" in html
     assert "Which details are right?" in html
     for panel in PANELS.values():
         assert all(metric.title in html for metric in panel)
-    assert (tmp_path / "trust/resolution.png").exists()
+    assert all((tmp_path / f"trust/{name}.png").exists() for name in ("noise", "resolution"))
+    # the score beside what is possible
+    assert html.index("<button>R²<") < html.index("<button>Highest possible R²<")
 
 
 def test_what_is_left_out_is_said():
@@ -78,7 +82,9 @@ def test_a_training_set_without_groups(tmp_path, datasets):
 
 def test_without_a_voxel_size(tmp_path):
     trust_page(write_run(tmp_path, known=False), SCORING, tmp_path / "trust.html")
-    assert "voxel size of these images is not known" in (tmp_path / "trust.html").read_text()
+    html = (tmp_path / "trust.html").read_text()
+    assert "voxel size of these images is not known" in html
+    assert "noise of these targets is not known" in html
 
 
 def test_without_panels(tmp_path):
