@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "figures": {"evaluation.metrics"},
     # not evaluation: a new metric must not train a model again
     "training": {"figures", "prediction", "data", "models", "nn", "config"},
-    "report": {"figures", "evaluation", "data", "models", "images"},
+    "report": {"figures", "evaluation", "data", "models", "images", "config"},
     "export": {"report", "figures", "prediction", "data", "models", "nn", "simulation"},
 }
 """By wing: the wings, or modules of wings, that it may import besides its own and the ground."""
