@@ -28,6 +28,9 @@ from ssp_model.simulation.simulate import SimulationConfig, channel_names, simul
 
 logger = logging.getLogger(__name__)
 
+FLAT = 1e-3
+"""Spread of a piece, relative to that of its image, below which the piece shows nothing but rounding."""
+
 
 @dataclass(frozen=True)
 class Export:
@@ -169,7 +172,7 @@ def middle_of(path: Path, channel: int | str | None, info: ModelInfo) -> np.ndar
     Raises
     ------
     InputError
-        The image can't be read or used.
+        The image can't be read or used, or its middle is constant.
     """
     with opened_image(path) as image:
         number = only_channel(image) if channel is None else channel
@@ -177,6 +180,11 @@ def middle_of(path: Path, channel: int | str | None, info: ModelInfo) -> np.ndar
     padded, _ = pad_to(np.asarray(volume), info.patch)
     starts = [(size - wanted) // 2 for size, wanted in zip(padded.shape, info.patch, strict=True)]
     middle = padded[tuple(slice(start, start + wanted) for start, wanted in zip(starts, info.patch, strict=True))]
+    if middle.std(dtype=np.float64) < FLAT:
+        raise InputError(
+            f"{path} is constant in its middle ({' x '.join(map(str, info.patch))} voxels at the model's voxel size), "
+            "which tests nothing; give an image with cells in its middle, or none to simulate one."
+        )
     return middle * np.float32(removed.std) + np.float32(removed.mean)
 
 

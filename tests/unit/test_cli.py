@@ -97,6 +97,7 @@ def test_every_argument_and_option_is_explained(name):
         (["--all", "--structure", "dna"], "Give --structure (once or several times), or --all"),
         (["--all", "--format", "tensorflow"], "--format is 'tensorflow'; give onnx or bioimageio."),
         (["--all", "--about", "about.yaml"], "add --format bioimageio"),
+        (["--all", "--channel", "3"], "--channel says which channel of an image is tested; add --image."),
     ],
 )
 def test_options_of_an_export_that_do_not_fit_are_refused(options, reason):

@@ -86,6 +86,16 @@ def test_the_middle_of_an_image_is_as_large_as_the_patch(tmp_path):
     assert middle[:, 6:26] == pytest.approx(image[12:28, :, 26:74], abs=0.5)
 
 
+@pytest.mark.parametrize("noise", [0, 0.01])
+def test_an_image_that_is_constant_in_its_middle_is_refused(tmp_path, noise):
+    image = np.full((20, 64, 96), 100, np.float32)
+    image[:, :10] = np.random.default_rng(0).normal(2000, 500, (20, 10, 96))
+    image[:, 10:] += np.random.default_rng(1).normal(0, noise, (20, 54, 96))
+    tifffile.imwrite(tmp_path / "cells.ome.tif", image, metadata={"axes": "ZYX"} | SIZES)
+    with pytest.raises(InputError, match=r"cells\.ome\.tif is constant in its middle \(16 x 32 x 48 voxels at the"):
+        middle_of(tmp_path / "cells.ome.tif", None, info_of("repmode"))
+
+
 def test_a_simulated_image_has_the_size_of_the_patch():
     image = simulated(info_of("repmode"))
     assert image.shape == (16, 32, 48)
