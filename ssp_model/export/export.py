@@ -1,6 +1,7 @@
 """Export a model file: choose structures, test what is written, and give it its name only then."""
 
 import logging
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -128,11 +129,16 @@ def export_package(export: Export, out: Path, *, scores: Path | None = None, abo
     with tempfile.TemporaryDirectory(prefix="ssp-export-") as folder:
         cover = Path(folder, "cover.png")
         draw_cover(export, cover)
-        texts = Texts(card.title, card.about, card.text, cover)
+        texts = Texts(card.about.name or plain_name(card.title), card.about, card.text, cover)
         difference = write_package(
             export.networks, out, info=export.info, raw=export.raw, texts=texts, metadata=export.metadata
         )
     tell([out], export, difference)
+
+
+def plain_name(title: str) -> str:
+    """Name a model that no person has named, with the characters that bioimage.io takes."""
+    return re.sub("[^A-Za-z0-9_+() -]", "", title)[:128]
 
 
 def check_suffix(out: Path, suffix: str) -> None:

@@ -11,8 +11,12 @@ import tifffile
 
 from ssp_model import Predictor
 from ssp_model.errors import InputError
-from ssp_model.export.export import export_onnx, export_package, middle_of, prepare_export, simulated
+from ssp_model.export.bioimageio_package import described
+from ssp_model.export.export import export_onnx, export_package, middle_of, plain_name, prepare_export, simulated
+from ssp_model.models.card import About
 from ssp_model.models.model_file import save_model
+from ssp_model.nn.methods import METHODS, method_class
+from ssp_model.report.model_card import default_title
 from tests.helpers import PROJECT, random_network
 from tests.unit.export.examples import info_of
 
@@ -84,6 +88,13 @@ def test_the_middle_of_an_image_is_as_large_as_the_patch(tmp_path):
     assert middle.shape == (16, 32, 48)
     # the image is mirrored along Y
     assert middle[:, 6:26] == pytest.approx(image[12:28, :, 26:74], abs=0.5)
+
+
+def test_the_title_of_each_method_can_be_the_name_of_a_package():
+    for method in METHODS:
+        title = default_title(method_class(method).title, {"experiment": "a" * 100, "seed": 2**32 - 1})
+        name = described(plain_name(title), ("dna",), About())["name"]
+        assert " aaaaaaaa" in name
 
 
 @pytest.mark.parametrize("noise", [0, 0.01])
