@@ -8,11 +8,15 @@ import numpy as np
 import onnxruntime
 import pytest
 import tifffile
+import torch
+from bioimageio.core import test_description as run_their_test
+from bioimageio.spec import load_model_description
 
 from ssp_model import Predictor
 from ssp_model.errors import InputError
 from ssp_model.export.bioimageio_package import described
 from ssp_model.export.export import export_onnx, export_package, middle_of, plain_name, prepare_export, simulated
+from ssp_model.models.authors import import_checkpoint
 from ssp_model.models.card import About
 from ssp_model.models.model_file import save_model
 from ssp_model.nn.methods import METHODS, method_class
@@ -75,6 +79,19 @@ def test_a_package_has_card_cover_and_a_piece_of_the_image(model, tmp_path):
         with package.open("signal.npy") as file:
             assert np.load(file)[0, 0] == pytest.approx(image, abs=0.5)
     assert [path.name for path in out.parent.iterdir()] == ["dna.zip"]
+
+
+def test_an_imported_checkpoint_of_the_authors_passes_the_test_of_bioimageio(checkpoint, tmp_path, monkeypatch):
+    # theirs tries images of this size and larger
+    monkeypatch.setattr("ssp_model.models.authors.PUBLISHED_PATCH", (16, 16, 16))
+    torch.save(checkpoint, tmp_path / "model_best.p")
+    import_checkpoint(tmp_path / "model_best.p", tmp_path / "model.safetensors")
+    export_package(prepare_export(tmp_path / "model.safetensors"), tmp_path / "all.zip")
+    for weights in ("onnx", "torchscript"):
+        summary = run_their_test(tmp_path / "all.zip", weight_format=weights)
+        assert summary.status == "passed", summary.format()
+    outputs = load_model_description(tmp_path / "all.zip").outputs
+    assert [output.id for output in outputs] == ["dna", "tom20", "zo1"]
 
 
 SIZES = {f"PhysicalSize{axis}": 0.29 for axis in "XYZ"} | {f"PhysicalSize{axis}Unit": "µm" for axis in "XYZ"}
