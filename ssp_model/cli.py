@@ -552,7 +552,10 @@ def export(
     try:
         from ssp_model.export.export import export_onnx, export_package, prepare_export
     except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is missing, which export needs; run: pip install 'ssp-model[export]'") from None
+        raise InputError(
+            f"{error.name} is missing, which export needs; install the extra export (pip install '.[export]' in the "
+            "project's folder)."
+        ) from None
 
     prepared = prepare_export(model, structure or (), image, channel)
     if format_ == "onnx":
