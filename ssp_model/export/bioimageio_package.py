@@ -108,7 +108,9 @@ def write_package(
     InputError
         This difference is too large, or bioimage.io does not take a text or a name.
     """
+    # what is refused is refused before the work
     ids = tensor_ids(list(networks))
+    words = described(texts.name, list(networks), texts.about)
     with tempfile.TemporaryDirectory(prefix="ssp-export-") as folder, warnings.catch_warnings():
         # of torch, about TorchScript, and of bioimage.io, about optional entries
         warnings.simplefilter("ignore")
@@ -126,7 +128,7 @@ def write_package(
         readme = Path(folder, "README.md")
         readme.write_text(texts.documentation + VALIDATION, encoding="utf-8")
         model = spec.ModelDescr(
-            **described(texts.name, list(networks), texts.about),
+            **words,
             cite=[PAPER],
             documentation=spec.FileDescr(source=readme),
             covers=[spec.FileDescr(source=texts.cover)],
