@@ -184,6 +184,11 @@ def middle_of(path: Path, channel: int | str | None, info: ModelInfo) -> np.ndar
         number = only_channel(image) if channel is None else channel
         volume, removed = to_model_voxels(image, number, factors_to_model(image, info))
     padded, _ = pad_to(np.asarray(volume), info.patch)
+    if padded.shape != volume.shape:
+        logger.warning(
+            "%s is smaller than a window of the model (%s voxels, %s are wanted): it is mirrored about its edges",
+            path, " x ".join(map(str, volume.shape)), " x ".join(map(str, info.patch)),
+        )  # fmt: skip
     starts = [(size - wanted) // 2 for size, wanted in zip(padded.shape, info.patch, strict=True)]
     middle = padded[tuple(slice(start, start + wanted) for start, wanted in zip(starts, info.patch, strict=True))]
     if middle.std(dtype=np.float64) < FLAT:

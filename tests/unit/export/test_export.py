@@ -97,13 +97,14 @@ def test_an_imported_checkpoint_of_the_authors_passes_the_test_of_bioimageio(che
 SIZES = {f"PhysicalSize{axis}": 0.29 for axis in "XYZ"} | {f"PhysicalSize{axis}Unit": "µm" for axis in "XYZ"}
 
 
-def test_the_middle_of_an_image_is_as_large_as_the_patch(tmp_path):
+def test_the_middle_of_an_image_is_as_large_as_the_patch(tmp_path, caplog):
     image = np.zeros((40, 20, 100), np.uint16)
     image[12:28, :, 26:74] = np.random.default_rng(0).integers(100, 4000, (16, 20, 48))
     tifffile.imwrite(tmp_path / "cells.ome.tif", image, metadata={"axes": "ZYX"} | SIZES)
     middle = middle_of(tmp_path / "cells.ome.tif", None, info_of("repmode"))
     assert middle.shape == (16, 32, 48)
-    # the image is mirrored along Y
+    assert "is smaller than a window of the model (40 x 20 x 100 voxels, 16 x 32 x 48 are wanted)" in caplog.text
+    # along Y
     assert middle[:, 6:26] == pytest.approx(image[12:28, :, 26:74], abs=0.5)
 
 
