@@ -58,4 +58,4 @@ lint: $(INSTALLED)
 	$(BIN)/snakemake --lint
 
 clean:
-	rm -rf .venv results/demo results/quick results/tests .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv results/demo results/quick results/tests .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -549,10 +549,15 @@ def export(
         raise InputError("Give --structure (once or several times), or --all for all that the model predicts.")
     if format_ == "onnx" and (scores or about):
         raise InputError("--scores and --about are for the documentation of a package; add --format bioimageio.")
+    if channel is not None and image is None:
+        raise InputError("--channel says which channel of an image is tested; add --image.")
     try:
         from ssp_model.export.export import export_onnx, export_package, prepare_export
     except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is missing, which export needs; run: pip install 'ssp-model[export]'") from None
+        raise InputError(
+            f"{error.name} is missing, which export needs; install the extra export (pip install '.[export]' in the "
+            "project's folder)."
+        ) from None
 
     prepared = prepare_export(model, structure or (), image, channel)
     if format_ == "onnx":

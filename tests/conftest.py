@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import argparse
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from ssp_model.models.model_file import ModelInfo, make_network, save_model
@@ -24,6 +26,21 @@ def golden():
             return dict(arrays)
 
     return read
+
+
+@pytest.fixture
+def checkpoint(golden):
+    """What a checkpoint of the RepMode authors holds, with random weights, of width 2."""
+    vectors = golden("repmode_tiny.npz")
+    prefix = "param/"
+    return {
+        "nn_module": "RepMode",
+        "opts": argparse.Namespace(adopted_datasets=["zo1", "dna", "tom20"], lr=1e-4, gpu_ids=[0]),
+        "nn_state": {n.removeprefix(prefix): torch.from_numpy(v) for n, v in vectors.items() if n.startswith(prefix)},
+        "optimizer_state": {"state": {}, "param_groups": []},
+        "count_iter": 79_000,
+        "count_epoch": 1000,
+    }
 
 
 @pytest.fixture(scope="session")

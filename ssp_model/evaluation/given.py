@@ -44,6 +44,8 @@ def _named(key: str) -> Iterator[None]:
 
 
 def _check_is_file(path: str) -> None:
+    if "://" in path:
+        raise InputError(f"{path} is an address, and only a path or s3:// is taken here; download the file first.")
     if not Path(path).is_file():
         raise InputError(f"there is no file {Path(path).absolute()}; correct the path.")
 

@@ -8,7 +8,9 @@ Before the network the image is standardised. Not in the package: the change to 
 input say which voxel size they want.
 """
 
+import keyword
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -104,8 +106,11 @@ def write_package(
     Raises
     ------
     InputError
-        This difference is too large, or bioimage.io does not take a text.
+        This difference is too large, or bioimage.io does not take a text or a name.
     """
+    # what is refused is refused before the work
+    ids = tensor_ids(list(networks))
+    words = described(texts.name, list(networks), texts.about)
     with tempfile.TemporaryDirectory(prefix="ssp-export-") as folder, warnings.catch_warnings():
         # of torch, about TorchScript, and of bioimage.io, about optional entries
         warnings.simplefilter("ignore")
@@ -119,17 +124,17 @@ def write_package(
         np.save(Path(folder, "signal.npy"), signal)
         with torch.inference_mode():
             for structure, network in networks.items():
-                np.save(Path(folder, f"{structure}.npy"), network(torch.from_numpy(standardised)).numpy())
+                np.save(Path(folder, f"{ids[structure]}.npy"), network(torch.from_numpy(standardised)).numpy())
         readme = Path(folder, "README.md")
         readme.write_text(texts.documentation + VALIDATION, encoding="utf-8")
         model = spec.ModelDescr(
-            **described(texts.name, list(networks), texts.about),
+            **words,
             cite=[PAPER],
             documentation=spec.FileDescr(source=readme),
             covers=[spec.FileDescr(source=texts.cover)],
             tags=[*TAGS, info.method],
             inputs=[input_of(info, Path(folder, "signal.npy"))],
-            outputs=[output_of(info, structure, Path(folder, f"{structure}.npy")) for structure in networks],
+            outputs=[output_of(info, structure, id_, Path(folder, f"{id_}.npy")) for structure, id_ in ids.items()],
             weights=spec.WeightsDescr(
                 onnx=spec.OnnxWeightsDescr(
                     source=onnx_file,
@@ -173,9 +178,35 @@ def described(name: str, structures: Sequence[str], about: About) -> dict[str, A
         try:
             TypeAdapter(Annotated[field.annotation, *field.metadata]).validate_python(value)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise InputError(f"bioimage.io does not take {value!r} as {key} of a model ({reason}).") from None
+            reason = error.errors()[0]["msg"].replace("items after validation", "characters")
+            raise InputError(
+                f"bioimage.io does not take {value!r} as {key} of a model ({reason}); give another in the file of "
+                "--about."
+            ) from None
     return values
+
+
+def tensor_ids(structures: Sequence[str]) -> dict[str, str]:
+    """Return what bioimage.io calls the outputs: lower case, letters, digits and _ only, at most 32 characters.
+
+    Raises
+    ------
+    InputError
+        Two would have the same name.
+    """
+    structure_of = {SIGNAL: SIGNAL}
+    for structure in structures:
+        name = re.sub("[^a-z0-9_]", "_", structure.lower())
+        # a program in Python takes it for a name
+        if not name.isidentifier() or not name.islower() or keyword.iskeyword(name):
+            name = f"structure_{name}"
+        if other := structure_of.get(name[:32]):
+            raise InputError(
+                f"In a package of bioimage.io, {other} and {structure} would both be called {name[:32]}; export each "
+                "in a package of its own."
+            )
+        structure_of[name[:32]] = structure
+    return {structure: name for name, structure in structure_of.items() if name != SIGNAL}
 
 
 def sizes_of(info: ModelInfo) -> list[tuple[str, int, float | None]]:
@@ -208,7 +239,7 @@ def input_of(info: ModelInfo, test: Path) -> spec.InputTensorDescr:
     )
 
 
-def output_of(info: ModelInfo, structure: str, test: Path) -> spec.OutputTensorDescr:
+def output_of(info: ModelInfo, structure: str, id_: str, test: Path) -> spec.OutputTensorDescr:
     """Describe the output of a structure. Tiles should overlap by half: a halo of a quarter of the patch."""
     axes = [
         spec.SpaceOutputAxisWithHalo(
@@ -221,7 +252,7 @@ def output_of(info: ModelInfo, structure: str, test: Path) -> spec.OutputTensorD
         for axis, smallest, size in sizes_of(info)
     ]
     return spec.OutputTensorDescr(
-        id=structure,
+        id=id_,
         description=f"Predicted fluorescence of {structure}, standardised (mean 0, standard deviation 1).",
         axes=[spec.BatchAxis(), spec.ChannelAxis(channel_names=[structure]), *axes],
         data=spec.IntervalOrRatioDataDescr(type="float32"),

@@ -1,6 +1,7 @@
 """Export a model file: choose structures, test what is written, and give it its name only then."""
 
 import logging
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,9 @@ from ssp_model.report.model_card import make_card
 from ssp_model.simulation.simulate import SimulationConfig, channel_names, simulate_image
 
 logger = logging.getLogger(__name__)
+
+FLAT = 1e-3
+"""Spread of a piece, relative to that of its image, below which the piece shows nothing but rounding."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +129,16 @@ def export_package(export: Export, out: Path, *, scores: Path | None = None, abo
     with tempfile.TemporaryDirectory(prefix="ssp-export-") as folder:
         cover = Path(folder, "cover.png")
         draw_cover(export, cover)
-        texts = Texts(card.title, card.about, card.text, cover)
+        texts = Texts(card.about.name or plain_name(card.title), card.about, card.text, cover)
         difference = write_package(
             export.networks, out, info=export.info, raw=export.raw, texts=texts, metadata=export.metadata
         )
     tell([out], export, difference)
+
+
+def plain_name(title: str) -> str:
+    """Name a model that no person has named, with the characters that bioimage.io takes."""
+    return re.sub("[^A-Za-z0-9_+() -]", "", title)[:128]
 
 
 def check_suffix(out: Path, suffix: str) -> None:
@@ -169,14 +178,24 @@ def middle_of(path: Path, channel: int | str | None, info: ModelInfo) -> np.ndar
     Raises
     ------
     InputError
-        The image can't be read or used.
+        The image can't be read or used, or its middle is constant.
     """
     with opened_image(path) as image:
         number = only_channel(image) if channel is None else channel
         volume, removed = to_model_voxels(image, number, factors_to_model(image, info))
     padded, _ = pad_to(np.asarray(volume), info.patch)
+    if padded.shape != volume.shape:
+        logger.warning(
+            "%s is smaller than a window of the model (%s voxels, %s are wanted): it is mirrored about its edges",
+            path, " x ".join(map(str, volume.shape)), " x ".join(map(str, info.patch)),
+        )  # fmt: skip
     starts = [(size - wanted) // 2 for size, wanted in zip(padded.shape, info.patch, strict=True)]
     middle = padded[tuple(slice(start, start + wanted) for start, wanted in zip(starts, info.patch, strict=True))]
+    if middle.std(dtype=np.float64) < FLAT:
+        raise InputError(
+            f"{path} is constant in its middle ({' x '.join(map(str, info.patch))} voxels at the model's voxel size), "
+            "which tests nothing; give an image with cells in its middle, or none to simulate one."
+        )
     return middle * np.float32(removed.std) + np.float32(removed.mean)
 
 

@@ -179,12 +179,17 @@ def check_onnx(path: Path, networks: Mapping[str, nn.Module], x: np.ndarray) -> 
     Raises
     ------
     InputError
-        It is more than `TOLERANCE`.
+        It is more than `TOLERANCE`, or the networks predict what is not a number.
     """
     onnx.checker.check_model(path)
     differences = []
     for structure, found in OnnxNetwork(path)(x).items():
         wanted = networks[structure](torch.from_numpy(x)).numpy()
+        if not np.isfinite(wanted).all():
+            raise InputError(
+                f"The model predicts values of {structure} that are not finite numbers, so it is damaged; copy or "
+                "train it again."
+            )
         difference = float(np.abs(found - wanted).max() / max(wanted.std(), SMALLEST_SPREAD))
         if not difference <= TOLERANCE:
             raise InputError(

@@ -37,7 +37,8 @@ def test_an_address_without_a_checksum_is_refused(check, key):
 
 
 def test_a_dataset_can_not_be_at_a_web_address(check):
-    with pytest.raises(InputError, match=r"^evaluate\.test_set: there is no file .*/test\.h5; correct the path\.$"):
+    sentence = r"^evaluate\.test_set: https://host/test\.h5 is an address, and only a path or s3:// is taken here; down"
+    with pytest.raises(InputError, match=sentence):
         check(test_set="https://host/test.h5")
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from bioimageio.core import test_description as run_their_test
 from bioimageio.spec import load_model_description
+from bioimageio.spec.model import v0_5 as spec
 
 from ssp_model.errors import InputError
-from ssp_model.export.bioimageio_package import Texts, described, write_package
+from ssp_model.export.bioimageio_package import Texts, described, tensor_ids, write_package
 from ssp_model.export.onnx_file import metadata_of, standardise
 from ssp_model.models.card import About, DatasetAbout
 from ssp_model.nn.methods import METHODS
@@ -99,6 +100,26 @@ def test_what_bioimageio_does_not_take_is_refused():
         described("Nuclei", ("dna",), About(license="my own"))
     with pytest.raises(InputError, match="as name of a model"):
         described("nuclei <3", ("dna",), ABOUT)
+    with pytest.raises(InputError, match=r"should have at least 5 characters, not 3\); give another in the file"):
+        described("dna", ("dna",), ABOUT)
+
+
+def test_outputs_have_names_that_bioimageio_takes():
+    """All that a config takes for the name of a structure."""
+    ids = tensor_ids(["H2B-GFP", "dna", "488", "class", "membrane_" * 5])
+    assert list(ids.values()) == [
+        "h2b_gfp",
+        "dna",
+        "structure_488",
+        "structure_class",
+        "membrane_membrane_membrane_membr",
+    ]
+    for name in ids.values():
+        assert spec.TensorId(name) == name
+    with pytest.raises(InputError, match="nuclei-a and Nuclei_A would both be called nuclei_a; export each in a"):
+        tensor_ids(["nuclei-a", "Nuclei_A"])
+    with pytest.raises(InputError, match="signal and Signal would both be called signal"):
+        tensor_ids(["Signal"])
 
 
 def test_what_is_unknown_is_told(caplog):

@@ -45,6 +45,13 @@ def test_a_file_that_predicts_something_else_is_refused(exported):
         check_onnx(path, swapped, x)
 
 
+def test_a_model_that_predicts_no_numbers_is_not_blamed_on_onnx_runtime(exported):
+    networks, path = exported
+    damaged = networks | {"dna": lambda x: torch.full_like(x, torch.nan)}
+    with pytest.raises(InputError, match="The model predicts values of dna that are not finite numbers"):
+        check_onnx(path, damaged, np.ones((1, 1, 16, 16, 16), np.float32))
+
+
 def test_weights_that_are_too_large_lie_in_a_second_file(tmp_path, monkeypatch):
     monkeypatch.setattr("ssp_model.export.onnx_file.MOST_BYTES", 10_000)
     networks = {"dna": random_network("multi_net", 1, seed=1, width=4).specialise(0)}

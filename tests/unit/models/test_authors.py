@@ -19,20 +19,6 @@ class RunsCode:
         return os.mkdir, ("code-was-run",)
 
 
-@pytest.fixture
-def checkpoint(golden):
-    vectors = golden("repmode_tiny.npz")
-    prefix = "param/"
-    return {
-        "nn_module": "RepMode",
-        "opts": argparse.Namespace(adopted_datasets=["zo1", "dna", "tom20"], lr=1e-4, gpu_ids=[0]),
-        "nn_state": {n.removeprefix(prefix): torch.from_numpy(v) for n, v in vectors.items() if n.startswith(prefix)},
-        "optimizer_state": {"state": {}, "param_groups": []},
-        "count_iter": 79_000,
-        "count_epoch": 1000,
-    }
-
-
 def test_imported_model_predicts_the_same(checkpoint, golden, tmp_path):
     torch.save(checkpoint, tmp_path / "model_best.p")
     import_checkpoint(tmp_path / "model_best.p", tmp_path / "model.safetensors")
