@@ -80,10 +80,15 @@ class Compute:
         return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16-mixed" else torch.float16)
 
 
-def _device(name: str) -> torch.device:
+def device_names() -> list[str]:
+    """Return the devices of this machine: `cpu`, then `cuda:0` and so on."""
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    names = ["cpu", *(f"cuda:{number}" for number in range(num_gpus))]
-    wanted = {"auto": "cuda:0" if num_gpus else "cpu", "cuda": "cuda:0"}.get(name, name)
+    return ["cpu", *(f"cuda:{number}" for number in range(num_gpus))]
+
+
+def _device(name: str) -> torch.device:
+    names = device_names()
+    wanted = {"auto": "cuda:0" if len(names) > 1 else "cpu", "cuda": "cuda:0"}.get(name, name)
     if wanted not in names:
         raise InputError(f"There is no device {name!r} on this machine; give auto or {', '.join(names)}.")
     return torch.device(wanted)

@@ -156,7 +156,7 @@ def predict_volume(
     out : array or dataset, optional
         Where to write the prediction; a new array without.
     advance : callable, optional
-        Told how many voxels more are done.
+        Told how many voxels more are done, after each batch of windows. What it raises ends the prediction.
 
     Returns
     -------
@@ -164,10 +164,8 @@ def predict_volume(
         Predicted fluorescence, standardised, (Z, Y, X).
     """
     out = np.empty(signal.shape, np.float32) if out is None else out
-    for place, part in predict_strips(network, signal, windows, autocast, memory=memory):
+    for place, part in predict_strips(network, signal, windows, autocast, advance=advance, memory=memory):
         out[place] = part
-        if advance:
-            advance(float(part.size))
     return out
 
 
@@ -177,6 +175,7 @@ def predict_strips(
     windows: Windows,
     autocast: Autocast | None = None,
     *,
+    advance: Callable[[float], None] | None = None,
     memory: int | None = None,
 ) -> Iterator[tuple[Place, np.ndarray]]:
     """Predict one structure in an image, strip by strip.
@@ -190,6 +189,8 @@ def predict_strips(
     windows : Windows
     autocast : callable, optional
         Makes the context that sets the arithmetic; float32 without.
+    advance : callable, optional
+        As for `predict_volume`.
     memory : int, optional
         Bytes that the windows predicted at once may take on a CPU.
 
@@ -207,6 +208,7 @@ def predict_strips(
     blend = Blend(np.moveaxis(window_weights(windows.patch), axis, 0), *plane_shape)
     at_once = windows_at_once(network, windows.patch, autocast, memory)
     places = list(product(*corners))
+    num_voxels, num_windows, done = math.prod(signal.shape), len(strip_starts) * len(places), 0
     for start, next_start in pairwise([*strip_starts, length]):
         strip = np.moveaxis(signal[_along(axis, start, start + patch[0])], axis, 0)
         strip, inner = pad_to(strip, patch)
@@ -218,6 +220,10 @@ def predict_strips(
             predicted = predict_windows(network, torch.from_numpy(batch), autocast, windows.flips)
             for (row, column), window in zip(some, predicted[:, 0].numpy(), strict=True):
                 blend.add(row, column, np.moveaxis(window, axis, 0))
+            before, done = done, done + len(some)
+            if advance:
+                # of whole voxels, so that the sum is exact
+                advance(float(num_voxels * done // num_windows - num_voxels * before // num_windows))
         # no later strip reaches the planes before its start
         finished = blend.take(next_start - start)[inner]
         yield _along(axis, start, start + len(finished)), np.moveaxis(finished, 0, axis)

@@ -23,6 +23,7 @@ from ssp_model.errors import InputError
 from ssp_model.files import sha256_of
 from ssp_model.images.ome_tiff import write_channels
 from ssp_model.models.model_file import FORMAT, ModelInfo, make_network, read_info, save_model
+from ssp_model.napari_plugin.prediction import describe_model
 from tests.helpers import PROJECT, make_datasets
 from tests.httpserver import FileServer
 
@@ -386,6 +387,16 @@ def test_each_command_refuses_what_is_no_model_in_a_sentence(before_doors, kind,
     assert NOT_MODELS[kind] in str(ran.exception)
     assert not Path("out/model.safetensors").exists()
     assert not list(Path("out").rglob("*.tif"))
+
+
+@pytest.mark.parametrize("kind", NOT_MODELS)
+def test_the_plugin_of_napari_refuses_what_is_no_model_in_a_sentence(in_folder, kind):
+    model = make_not_a_model(kind, Path("model.safetensors"))
+    with pytest.raises(InputError) as error:
+        describe_model(model)
+    assert str(error.value).startswith(model)
+    assert NOT_MODELS[kind] in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("door", ["info", "inspect", "predict"])

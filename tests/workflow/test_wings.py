@@ -30,6 +30,7 @@ MAY_IMPORT = {
     # not evaluation: a new metric must not train a model again
     "training": {"figures", "prediction", "data", "models", "nn", "config"},
     "report": {"figures", "evaluation", "data", "models", "images", "config"},
+    "napari_plugin": {"prediction", "data", "models", "images"},
     "export": {"report", "figures", "prediction", "data", "models", "nn", "simulation"},
 }
 """By wing: the wings, or modules of wings, that it may import besides its own and the ground."""

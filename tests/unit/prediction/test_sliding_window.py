@@ -56,6 +56,16 @@ def test_windows_cover_any_image(shape, overlap, flips):
     assert sum(done) == image.size
 
 
+def test_progress_is_told_after_each_batch_of_windows():
+    image = np.zeros((16, 64, 96), np.float32)
+    done = []
+    predict_volume(Identity(), image, Windows((16, 32, 32)), advance=done.append, memory=0)
+    # one window at a time
+    assert len(done) == 3 * 5
+    assert sum(done) == image.size
+    assert max(done) - min(done) <= 1
+
+
 @given(size=st.integers(1, 400), window=st.integers(1, 64), overlap=st.floats(0, 0.99))
 def test_windows_start_where_monai_starts_them(size, window, overlap):
     size = max(size, window)
