@@ -71,8 +71,8 @@ class Likeness:
         if not self.reasons:
             return ""
         return (
-            f"{name} is unlike the training images (distance {self.distance:.1f}, where 1 is the limit): "
-            f"{'; '.join(self.reasons)}. Check its prediction before you use it."
+            f"{name} is unlike the training images (distance {self.distance:.1f}, where 1 is the limit), so check its "
+            f"prediction before you use it: {'; '.join(self.reasons)}."
         )
 
     def provenance(self, name: str) -> dict[str, str]:
@@ -170,7 +170,7 @@ class Reference:
                 largest = max(largest, apart)
                 if apart > 1:
                     differs[f"{ratio:.1f} times coarser" if ratio > 1 else f"{1 / ratio:.1f} times finer"].append(axis)
-        texts = [f"{text} in {' and '.join(axes)}" for text, axes in differs.items()]
+        texts = [f"{text} in {_listed(axes)}" for text, axes in differs.items()]
         return largest, [f"its voxels are {' and '.join(texts)}"] if texts else []
 
 
@@ -218,7 +218,8 @@ def _turned(inverted: Deviations, upside_down: Deviations, largest: float) -> st
 
 def _reasons(of: Deviations) -> list[str]:
     """Say in words what differs, the largest first."""
-    if of.get("intensity 50", 0.0) < -1 and of.get("intensity 1", 0.0) > 1:
+    # no dark details, and most of it darker than its mean
+    if min(of.get("intensity 1", 0.0), of.get("intensity 10", 0.0)) > 1 and of.get("intensity 50", 0.0) < 0:
         return ["it is bright on a dark ground, as fluorescence is"]
     least = max(1.0, MINOR * _largest(of))
     found = sorted((reason for reason in (_detail(of), _intensities(of), _focus(of), _pattern(of))), reverse=True)
@@ -231,7 +232,7 @@ def _detail(of: Deviations) -> tuple[float, str]:
     continuity, (axial_fine, axial_small) = of.get("continuity", 0.0), bands["axial"]
     apart = max(abs(continuity), *(abs(value) for both in bands.values() for value in both))
     # noise differs from plane to plane, most of all in the finest band
-    if continuity < -1 and axial_fine > 1 and axial_fine > 2 * axial_small:
+    if continuity < -1 and axial_fine > 2 * max(axial_small, 0.0):
         return apart, "its details are lost in blur and noise" if bands["lateral"][0] < -1 else "it is noisier"
     if less := [name for name, (fine, small) in bands.items() if fine < -1 or (small < -1 and fine < 0)]:
         return apart, (
@@ -244,7 +245,12 @@ def _detail(of: Deviations) -> tuple[float, str]:
 
 
 def _axes(names: Sequence[str]) -> str:
-    return "X, Y and Z" if len(names) > 1 else {"lateral": "X and Y", "axial": "Z"}[names[0]]
+    axes = {"lateral": ["X", "Y"], "axial": ["Z"]}
+    return _listed([axis for name in names for axis in axes[name]])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def _intensities(of: Deviations) -> tuple[float, str]:
