@@ -26,7 +26,7 @@ from scipy import ndimage
 from tables import show
 
 from ssp_model.data.preprocess import Resizing, to_model_voxels
-from ssp_model.data.signal_statistics import VERSION, measure
+from ssp_model.data.signal_statistics import VERSION, measure, num_pixels
 from ssp_model.images.reader import Image, open_file
 from ssp_model.prediction.array_image import opened_image
 from ssp_model.prediction.likeness import Likeness, Reference
@@ -44,6 +44,9 @@ APERTURES = ((0.8, 0.4), (0.5, 0.3), (1.25, 0.2))
 """Of objective and condenser; 1.25 and 0.55 in the training images."""
 
 MAGNIFIED = (1 / 2, 1 / 1.5, 1.5, 2)
+FEWER_PIXELS, FEWER_PLANES = "a quarter of the field", "24 of the 32 planes"
+"""Of the unchanged image: the same cells and optics, so no warning is wanted."""
+
 STAINS = ("dna", "lamin_b1", "tom20")
 
 
@@ -102,6 +105,8 @@ def changed(number: int) -> Iterator[tuple[str, Signal]]:
     index, stains = optics.refractive_index(sheet, set(STAINS))
     light = optics.transmit(sheet, index)
     raw = exposed(sheet, light)
+    yield FEWER_PIXELS, seen(raw[:, :96, :96])
+    yield FEWER_PLANES, seen(raw[4:28])
     yield "inverted contrast", seen(raw.max() - raw)
     yield "planes in reverse order", seen(raw[::-1])
     for name in STAINS:
@@ -142,9 +147,14 @@ class Case(NamedTuple):
 
 
 def reference(signals: list[Signal]) -> Reference:
-    sizes = [list(signal.pixel_size_um) for signal in signals]
-    measures = [measure(signal.voxels) for signal in signals]
-    return Reference({"version": VERSION, "measures": measures, "pixel_size_um": sizes})
+    return Reference(
+        {
+            "version": VERSION,
+            "measures": [measure(signal.voxels) for signal in signals],
+            "num_pixels": [num_pixels(signal.voxels.shape) for signal in signals],
+            "pixel_size_um": [list(signal.pixel_size_um) for signal in signals],
+        }
+    )
 
 
 def case(known: Reference, kind: str, signal: Signal, *, is_unlike: bool = True) -> Case:
@@ -181,18 +191,15 @@ def simulated(num_train: int, num_test: int) -> Reference:
     known = reference(train)
     cases = [case(known, "unchanged", unchanged(number, 3), is_unlike=False) for number in range(4 * num_test)]
     for number in range(num_test):
-        cases += [case(known, kind, signal) for make in (changed, magnified) for kind, signal in make(number)]
-    show_cases("likeness", f"Simulated images, {num_train} of them for training", sorted(cases, key=is_magnified))
+        for kind, signal in (*changed(number), *magnified(number)):
+            cases.append(case(known, kind, signal, is_unlike=kind not in (FEWER_PIXELS, FEWER_PLANES)))
+    show_cases("likeness", f"Simulated images, {num_train} of them for training", cases)
     large = np.random.default_rng(0).standard_normal((48, 1024, 1024), dtype=np.float32)
     for voxels in (train[0].voxels, large):
         started = time.process_time()
         measure(voxels)
         print(f"measure {' x '.join(map(str, voxels.shape))} voxels: {time.process_time() - started:.2f} s of CPU")
     return known
-
-
-def is_magnified(found: Case) -> bool:
-    return found.kind.startswith("voxels")
 
 
 def tiles(archive: Path) -> Iterator[Signal]:

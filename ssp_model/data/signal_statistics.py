@@ -18,7 +18,7 @@ evenly spread.
 Not measured: the shapes of cells, and anything wider than 32 voxels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,8 @@ def training_signals(dataset: Dataset) -> dict[str, Any]:
     -------
     dict
         Plain values: `version` and `num_images` (of the dataset), and of each image that was measured its measures
-        (`measures`) and the voxel size of the raw image (`pixel_size_um`; Z, Y, X; None where it is not known).
+        (`measures`), the voxels of a plane that they are from (`num_pixels`), and the voxel size of the raw image
+        (`pixel_size_um`; Z, Y, X; None where it is not known).
     """
     samples = dataset.index.drop_duplicates("signal").index
     chosen = [samples[i * len(samples) // MOST_IMAGES] for i in range(MOST_IMAGES)]
@@ -87,8 +88,15 @@ def training_signals(dataset: Dataset) -> dict[str, Any]:
         "version": VERSION,
         "num_images": len(samples),
         "measures": [measure(dataset.signal(sample)) for sample in measured],
+        "num_pixels": [num_pixels(dataset.signal(sample).shape) for sample in measured],
         "pixel_size_um": [dataset.pixel_size_um(sample) for sample in measured],
     }
+
+
+def num_pixels(shape: Sequence[int]) -> int:
+    """Return how many voxels of a plane of a signal of a shape (Z, Y, X) are measured."""
+    y, x = (_parts(size) for size in shape[1:])
+    return sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows in y for columns in x)
 
 
 def _crops(signal: Voxels) -> Iterator[np.ndarray]:
@@ -104,7 +112,7 @@ def _crops(signal: Voxels) -> Iterator[np.ndarray]:
 def _parts(size: int) -> list[slice]:
     """Return the parts of an axis that are measured: as many as there is place for, evenly spread."""
     length = min(size, CROP)
-    num = min(size // length, CROPS)
+    num = min(round(size / length), CROPS)
     # each in the middle of its share of the axis
     starts = [(2 * part + 1) * size // (2 * num) - length // 2 for part in range(num)]
     return [slice(start, start + length) for start in (min(max(start, 0), size - length) for start in starts)]

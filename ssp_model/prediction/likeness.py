@@ -6,7 +6,8 @@ images. From 1 on, the image is unlike them. Voxel sizes count too: the distance
 finer or coarser than those of all training images.
 
 The unit is four standard deviations. It is larger if the training images, each compared with all others, are further
-apart. So a model that has learnt from unlike images accepts more, and few training images warn of less.
+apart. So a model that has learnt from unlike images accepts more, and few training images warn of less. A smaller image
+than the training images shows fewer cells, so it may be further from their mean: by the root of the ratio of areas.
 
 What differs is named by rules that were made with simulated images (docs/likeness.md). Where two causes look alike, as
 a blurred image and one of larger structures, the sentence names both.
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ssp_model.data.signal_statistics import PERCENTS, THIRDS, VERSION, Measures, measure
+from ssp_model.data.signal_statistics import PERCENTS, THIRDS, VERSION, Measures, measure, num_pixels
 from ssp_model.errors import InputError
 from ssp_model.images.description import Sizes, Voxels
 
@@ -107,6 +108,7 @@ class Reference:
         self._names = names if self.num_measured >= FEWEST else []
         self._values = np.array([[of_image[name] for name in self._names] for of_image in measured], np.float64)
         self._sizes = np.array(signals["pixel_size_um"], np.float64).reshape(-1, 3)
+        self._num_pixels = float(np.median(signals["num_pixels"]))
         self._unit = LEAST_UNIT
         if self._names:
             apart = [
@@ -146,17 +148,19 @@ class Reference:
         """
         of_sizes, reasons = self._sizes_apart(pixel_size_um)
         measures = measure(signal)
-        deviations = self._compare(measures)
+        unit = self._unit * max(1.0, self._num_pixels / num_pixels(signal.shape)) ** 0.5
+        deviations = self._compare(measures, unit)
         largest = _largest(deviations)
         if largest > 1:
-            turned = _turned(self._compare(_inverted(measures)), self._compare(_upside_down(measures)), largest)
+            inverted, upside_down = (self._compare(turn(measures), unit) for turn in (_inverted, _upside_down))
+            turned = _turned(inverted, upside_down, largest)
             reasons += [turned] if turned else _reasons(deviations)
         return Likeness(max(largest, of_sizes), tuple(reasons))
 
-    def _compare(self, measures: Measures) -> dict[str, float]:
+    def _compare(self, measures: Measures, unit: float) -> dict[str, float]:
         """Return the deviations of all measures that the image and the training images have."""
         values = np.array([measures[name] for name in self._names], np.float64)
-        deviations = _deviations(self._values, values) / self._unit if self._names else values
+        deviations = _deviations(self._values, values) / unit if self._names else values
         return {name: float(apart) for name, apart in zip(self._names, deviations, strict=True) if np.isfinite(apart)}
 
     def _sizes_apart(self, pixel_size_um: Sizes) -> tuple[float, list[str]]:

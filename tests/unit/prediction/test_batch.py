@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import tifffile
 
-from ssp_model.data.signal_statistics import VERSION, measure
 from ssp_model.errors import InputError
 from ssp_model.images.ome_tiff import write_channels
 from ssp_model.models.model_file import load_model, save_model
@@ -25,7 +24,7 @@ from ssp_model.prediction.plan import OutputSettings
 from ssp_model.prediction.predictor import Predictor
 from ssp_model.prediction.requests import ImageRequest
 from ssp_model.prediction.scratch import stopped_in_a_sentence
-from tests.textures import texture
+from tests.textures import texture, told_of
 
 RAW = np.random.default_rng(0).normal(100, 5, size=(6, 20, 24)).astype(np.float32)
 
@@ -209,10 +208,8 @@ def test_a_scene_that_can_not_be_predicted_costs_no_other_scene(predictor, image
 def learnt(model, tmp_path, monkeypatch) -> Predictor:
     """A model that tells of training images, and two images in this folder: one like them, one inverted."""
     monkeypatch.chdir(tmp_path)
-    measures = [measure(texture(seed)) for seed in range(6)]
-    told = {"version": VERSION, "num_images": 6, "measures": measures, "pixel_size_um": [[0.3, 0.3, 0.3]] * 6}
     network, info = load_model(model)
-    save_model(network, replace(info, signals=told), model)
+    save_model(network, replace(info, signals=told_of([texture(seed) for seed in range(6)])), model)
     for name, raw in {"like.tif": texture(100), "inverted.tif": -texture(100)}.items():
         write_channels(name, [1000 + 50 * raw], ["light"], (0.3, 0.3, 0.3))
     return Predictor(model, precision="float32", device="cpu", overlap=0.0)

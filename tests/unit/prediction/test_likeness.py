@@ -4,23 +4,17 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ssp_model.data.signal_statistics import VERSION, measure
+from ssp_model.data.signal_statistics import VERSION
 from ssp_model.errors import InputError
 from ssp_model.prediction.likeness import DISTANCE, FEWEST, WARNING, Likeness, Reference
-from tests.textures import standardised, texture
+from tests.textures import standardised, texture, told_of
 
 SIZES = (0.3, 0.1, 0.1)
 
 
 def signals(num_images: int = 8, sizes=SIZES) -> dict:
-    """What a model file tells of its training images."""
-    measures = [measure(texture(seed)) for seed in range(num_images)]
-    return {
-        "version": VERSION,
-        "num_images": num_images,
-        "measures": measures,
-        "pixel_size_um": [list(sizes)] * num_images,
-    }
+    """What a model file tells of so many training images."""
+    return told_of([texture(seed) for seed in range(num_images)], sizes)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +53,7 @@ def test_fluorescence_is_named_alone():
     def field(seed):
         return standardised(ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal((16, 48, 48)), 1))
 
-    symmetric = Reference(signals() | {"measures": [measure(field(seed)) for seed in range(8)]})
+    symmetric = Reference(told_of([field(seed) for seed in range(8)], SIZES))
     assert symmetric.compare(field(100), SIZES).reasons == ()
     stained = symmetric.compare(standardised(np.exp(2 * field(100))), SIZES)
     assert stained.reasons == ("it is bright on a dark ground, as fluorescence is",)
@@ -90,9 +84,14 @@ def test_few_training_images_tell_only_of_voxel_sizes():
 
 
 def test_training_images_that_differ_allow_more():
-    values = signals()
-    values["measures"] = [measure(texture(seed) * (1 if seed % 2 else -1)) for seed in range(8)]
-    assert Reference(values).compare(-texture(100), SIZES).reasons == ()
+    mixed = Reference(told_of([texture(seed) * (1 if seed % 2 else -1) for seed in range(8)], SIZES))
+    assert mixed.compare(-texture(100), SIZES).reasons == ()
+
+
+def test_a_small_image_may_be_further_from_the_mean(reference):
+    found = [reference.compare(texture(seed, (16, 20, 20)), SIZES) for seed in range(100, 110)]
+    assert [likeness.reasons for likeness in found] == [()] * 10
+    assert reference.compare(-texture(100, (16, 20, 20)), SIZES).reasons != ()
 
 
 def test_measures_that_a_training_image_lacks_are_left_out():

@@ -10,13 +10,12 @@ import pytest
 
 from ssp_model import Predictor
 from ssp_model.data.preprocess import to_model_voxels
-from ssp_model.data.signal_statistics import VERSION, measure
 from ssp_model.errors import InputError
 from ssp_model.images.ome_tiff import write_channels
 from ssp_model.images.reader import open_file
 from ssp_model.prediction.grid import on_image_grid
 from tests.helpers import PROJECT, image_of
-from tests.textures import texture
+from tests.textures import texture, told_of
 
 RAW = np.random.default_rng(0).normal(100, 5, size=(9, 20, 40)).astype(np.float32)
 SIZES = (0.6, 0.3, 0.15)
@@ -51,9 +50,7 @@ def test_an_array_is_predicted_at_the_models_voxels_and_brought_back(predictor):
 
 
 def test_an_image_that_is_unlike_the_training_images_gives_a_warning(predictor, caplog):
-    measures = [measure(texture(seed)) for seed in range(6)]
-    told = {"version": VERSION, "num_images": 6, "measures": measures, "pixel_size_um": [[0.3, 0.3, 0.3]] * 6}
-    predictor.info = replace(predictor.info, signals=told)
+    predictor.info = replace(predictor.info, signals=told_of([texture(seed) for seed in range(6)]))
     predictor.predict(texture(100), ["zo1"], voxel_size_um=(0.3, 0.3, 0.3))
     assert caplog.messages == []
     predictor.predict(-texture(100), ["zo1"], voxel_size_um=(0.3, 0.3, 0.3))
