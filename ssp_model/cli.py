@@ -510,7 +510,10 @@ def info(model: ModelFile) -> None:
 
     from ssp_model.models.model_file import read_info
 
-    typer.echo(yaml.safe_dump(_plain(asdict(read_info(model))), sort_keys=False, default_flow_style=None), nl=False)
+    shown = asdict(read_info(model))
+    if signals := shown["signals"]:
+        shown["signals"] = f"statistics of {len(signals['measures'])} of {signals['num_images']} training images"
+    typer.echo(yaml.safe_dump(_plain(shown), sort_keys=False, default_flow_style=None), nl=False)
 
 
 @typer_app.command(epilog=example("ssp export model.safetensors dna.onnx --structure dna"))

@@ -265,6 +265,12 @@ class Dataset:
         """Return the transmitted light of a sample, (Z, Y, X)."""
         return self._file[_signal_name(self.index.signal[sample])]
 
+    def pixel_size_um(self, sample: int) -> list[float | None]:
+        """Return the voxel size of the raw image of a sample, Z, Y, X; None where it is not known."""
+        # datasets of earlier versions don't have it
+        sizes = self.signal(sample).attrs.get("pixel_size_um", (np.nan,) * 3)
+        return [float(size) if np.isfinite(size) else None for size in sizes]
+
     def target(self, sample: int) -> h5py.Dataset:
         """Return the fluorescence of a sample's structure, (Z, Y, X)."""
         return self._file[_target_name(self.index.target[sample])]

@@ -52,6 +52,9 @@ class ModelInfo:
         Experiment, seed, best epoch, and the validation MSE of this epoch.
     added : int
         Number of structures, the last, that were added to a trained model, one at a time.
+    signals : dict, or None
+        Statistics of the training signals, as `data.signal_statistics.training_signals` gives them; None in files of
+        earlier versions. An entry of its own in the file: readers that do not know it pass over it.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
@@ -65,6 +68,7 @@ class ModelInfo:
     config: dict[str, Any]
     training: dict[str, Any]
     added: Annotated[int, Field(ge=0)] = 0
+    signals: dict[str, Any] | None = None
     normalisation: str = NORMALISATION
     version: str = ssp_model.__version__
 
@@ -107,7 +111,11 @@ def save_model(network: Method, info: ModelInfo, path: str | Path) -> None:
     """Write a model file, `.safetensors`."""
     # one memory layout for all hardware: channels_last changes the speed, not the content
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    metadata = {"format": FORMAT, "info": json.dumps(asdict(info))}
+    values = asdict(info)
+    signals = values.pop("signals")
+    metadata = {"format": FORMAT, "info": json.dumps(values)}
+    if signals is not None:
+        metadata["signals"] = json.dumps(signals)
     with replacing(path) as temporary:
         save_file(state, temporary, metadata)
         # safetensors makes the file readable only for its owner
@@ -146,6 +154,8 @@ def read_info(path: str | Path) -> ModelInfo:
     values: Any = None
     try:
         values = json.loads(metadata.get("info", "null"))
+        if "signals" in metadata:
+            values["signals"] = json.loads(metadata["signals"])
         if written == FIRST_FORMAT and "width" in values:
             values |= {"method": "repmode", "settings": {"width": values.pop("width")}}
         info = TypeAdapter(ModelInfo).validate_json(json.dumps(values))

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,9 @@ from ssp_model.errors import InputError
 from ssp_model.images.inspect import size_text
 from ssp_model.log import counted, duration, progress
 from ssp_model.prediction.image import predict_to_file
+from ssp_model.prediction.likeness import DISTANCE, FEWEST, WARNING
 from ssp_model.prediction.outcomes import Outcome, tell_outcomes
-from ssp_model.prediction.outputs import Guard, differences, prepare_folder, publish, stems
+from ssp_model.prediction.outputs import Guard, differences, prepare_folder, publish, read_provenance, stems
 from ssp_model.prediction.plan import OutputSettings, Plan, plan_images
 from ssp_model.prediction.predictor import Predictor
 from ssp_model.prediction.requests import ImageRequest
@@ -70,12 +71,13 @@ def predict_images(
                 to_do.append(plan)
             else:
                 logger.info("%s is there already: skipped", plan.output)
-                outcomes.append(_outcome(plan, "skipped"))
+                outcomes.append(_outcome(plan, "skipped", read_provenance(plan.output)))
         if to_do:
             for failed in (outcome for outcome in outcomes if outcome.problem):
                 logger.warning("left out: %s", failed.problem)
             _check_disk(to_do, folder, settings)
             _tell_work(to_do, predictor, settings)
+            _tell_reference(predictor)
             voxels = sum(plan.num_voxels(len(settings.structures)) for plan in to_do)
             with progress("predict", voxels, "voxels") as advance:
                 outcomes += [_predict(plan, predictor, settings, scratch, advance) for plan in to_do]
@@ -134,6 +136,20 @@ def _tell_work(plans: Sequence[Plan], predictor: Predictor, settings: OutputSett
     )  # fmt: skip
 
 
+def _tell_reference(predictor: Predictor) -> None:
+    """Say if the images can't be compared with the training images, or by their voxel sizes only."""
+    name, reference = predictor.path.name, predictor.reference
+    if reference is None:
+        logger.info(
+            "%s does not tell of its training images, so it is not checked whether the images are like them", name
+        )
+    elif reference.num_measured < FEWEST:
+        logger.info(
+            "%s has learnt from %s, too few to tell what is usual, so only voxel sizes are compared",
+            name, counted(reference.num_measured, "image"),
+        )  # fmt: skip
+
+
 def _check_disk(plans: Sequence[Plan], folder: Path, settings: OutputSettings) -> None:
     scratch = max(plan.scratch_bytes(len(settings.structures)) for plan in plans)
     outputs = sum(plan.output_bytes(settings) for plan in plans)
@@ -150,7 +166,8 @@ def _check_disk(plans: Sequence[Plan], folder: Path, settings: OutputSettings) -
 def _predict(plan: Plan, predictor: Predictor, settings: OutputSettings, scratch: Path, advance: Advance) -> Outcome:
     """Predict an image and publish it; a problem with it is no problem of the others."""
     try:
-        publish(predict_to_file(plan, predictor, settings, scratch, advance), plan.output)
+        written, likeness = predict_to_file(plan, predictor, settings, scratch, advance)
+        publish(written, plan.output)
     except InputError as error:
         problem = str(error).replace(str(scratch), str(plan.output.parent))
     except MemoryError:
@@ -163,12 +180,20 @@ def _predict(plan: Plan, predictor: Predictor, settings: OutputSettings, scratch
         problem = f"{plan.name} failed by an error of this program: {type(error).__name__}: {error}"
     else:
         logger.info("%s written", plan.output)
-        return _outcome(plan, "done")
+        outcome = _outcome(plan, "done", likeness.provenance(plan.name) if likeness else None)
+        if outcome.warning:
+            logger.warning("%s", outcome.warning)
+        return outcome
     return replace(_outcome(plan, "failed"), output="", problem=problem)
 
 
-def _outcome(plan: Plan, status: Literal["done", "skipped", "failed"]) -> Outcome:
-    return Outcome(str(plan.request.path), str(plan.scene), str(plan.output), status)
+def _outcome(
+    plan: Plan, status: Literal["done", "skipped", "failed"], told: Mapping[str, str] | None = None
+) -> Outcome:
+    """Return what became of an image; `told` are the entries of the output that tell of its likeness."""
+    told = told or {}
+    distance, warning = told.get(DISTANCE, ""), told.get(WARNING, "")
+    return Outcome(str(plan.request.path), str(plan.scene), str(plan.output), status, "", distance, warning)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.images.ome_zarr import write_ome_zarr
 from ssp_model.images.reader import Image, open_file
 from ssp_model.prediction.grid import on_image_grid, planes_of
+from ssp_model.prediction.likeness import Likeness
 from ssp_model.prediction.memory import MEMORY_ON_CPU
 from ssp_model.prediction.plan import OutputSettings, Plan
 from ssp_model.prediction.predictor import Grid, Predictor
@@ -39,7 +40,7 @@ Planes = Callable[[], Iterator[np.ndarray]]
 
 def predict_to_file(
     plan: Plan, predictor: Predictor, settings: OutputSettings, scratch: Path, advance: Advance | None = None
-) -> Path:
+) -> tuple[Path, Likeness | None]:
     """Predict the structures in one image, and write them after the transmitted light into one output.
 
     Parameters
@@ -54,8 +55,9 @@ def predict_to_file(
 
     Returns
     -------
-    Path
-        The output, in the scratch folder.
+    tuple
+        The output, in the scratch folder, and how like the training images the image is; None if the model file does
+        not tell. Of several time points, the one that is least like them counts.
 
     Raises
     ------
@@ -68,18 +70,20 @@ def predict_to_file(
         open_file(plan.request.path) as file,
         Volumes(scratch, settings.memory // SHARE_OF_VOLUMES) as volumes,
     ):
-        channels = [
+        times = [
             _predict_time(
                 _Time(t, file.image(plan.scene, time, plan.request.voxel_size_um), volumes),
                 plan, predictor, settings, advance,
             )
             for t, time in enumerate(plan.times)
         ]  # fmt: skip
-        content = _content(plan, settings, channels)
+        channels = [of_time for of_time, _ in times]
+        likeness = max((found for _, found in times if found), key=lambda found: found.distance, default=None)
+        content = _content(plan, settings, channels, likeness)
         planes = (plane for of_time in channels for channel in of_time for plane in channel.planes())
         write = write_ome_tiff if settings.format == "ome-tiff" else write_ome_zarr
         write(written, planes, content)
-    return written
+    return written, likeness
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,10 @@ class _Time:
 
 def _predict_time(
     time: _Time, plan: Plan, predictor: Predictor, settings: OutputSettings, advance: Advance | None
-) -> list[_Channel]:
-    """Predict all structures at one time point, and return the channels of the output."""
+) -> tuple[list[_Channel], Likeness | None]:
+    """Predict all structures at one time point; return the channels of the output, and the likeness of the image."""
     signal, removed = to_model_voxels(time.image, plan.channel, plan.factors, time.place)
+    likeness = predictor.reference.compare(signal, time.image.pixel_size_um) if predictor.reference else None
     channels = [_Channel(_signal_planes(time, plan, settings.grid, signal, removed), signal)]
     for structure in settings.structures:
         out = time.place(f"prediction {structure}", signal.shape, np.dtype(np.float32))
@@ -119,7 +124,7 @@ def _predict_time(
         memory = min(max(memory, 0), MEMORY_ON_CPU)
         predictor.predict_signal(signal, structure, out=out, advance=advance, memory=memory)
         channels.append(_Channel(_prediction_planes(time, plan, settings.grid, out), out))
-    return channels
+    return channels, likeness
 
 
 def _signal_planes(time: _Time, plan: Plan, grid: Grid, signal: Voxels, removed: Statistics) -> Planes:
@@ -136,7 +141,9 @@ def _prediction_planes(time: _Time, plan: Plan, grid: Grid, predicted: Voxels) -
     return lambda: on_image_grid(predicted, plan.shape_zyx, time.shared_place)
 
 
-def _content(plan: Plan, settings: OutputSettings, channels: Sequence[Sequence[_Channel]]) -> OmeContent:
+def _content(
+    plan: Plan, settings: OutputSettings, channels: Sequence[Sequence[_Channel]], likeness: Likeness | None
+) -> OmeContent:
     """Return what the output holds besides its pixels."""
     of_channel = list(zip(*channels, strict=True))
     limits = [_limits([channel.volume for channel in of_times]) for of_times in of_channel]
@@ -154,7 +161,7 @@ def _content(plan: Plan, settings: OutputSettings, channels: Sequence[Sequence[_
         plan.size_um,
         mappings=mappings,
         contrast_limits=limits,
-        provenance=plan.provenance,
+        provenance=plan.provenance | (likeness.provenance(plan.name) if likeness else {}),
     )
 
 

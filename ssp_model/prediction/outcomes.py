@@ -30,6 +30,10 @@ class Outcome:
         `done`, `skipped` or `failed`.
     problem : str
         Why it failed, in a sentence.
+    distance : str
+        How far the image is from the training images; from 1 on it is unlike them. Empty if it was not compared.
+    warning : str
+        What makes it unlike them, in a sentence; empty if it is like them.
     """
 
     image: str
@@ -37,19 +41,24 @@ class Outcome:
     output: str
     status: Literal["done", "skipped", "failed"]
     problem: str = ""
+    distance: str = ""
+    warning: str = ""
 
 
 def tell_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Log how many images were predicted, and why the others were not."""
+    """Log how many images were predicted, how many are unlike the training images, and why others failed."""
     statuses = [outcome.status for outcome in outcomes]
     logger.info("%s", ", ".join(f"{statuses.count(status)} {status}" for status in ("done", "skipped", "failed")))
+    if unlike := sum(bool(outcome.warning) for outcome in outcomes):
+        compared = sum(bool(outcome.distance) for outcome in outcomes)
+        logger.warning("%d of %d images are unlike the training images", unlike, compared)
     for outcome in outcomes:
         if outcome.status == "failed":
             logger.error("failed: %s", outcome.problem)
 
 
 def write_outcomes(outcomes: Sequence[Outcome], path: str | Path) -> None:
-    """Write a table (CSV) with a row for each output: image, scene, output, status, problem."""
+    """Write a table (CSV) with a row for each output, whose columns are the attributes of `Outcome`."""
     # the command is spared the import
     import pandas as pd
 

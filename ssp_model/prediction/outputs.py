@@ -13,11 +13,12 @@ from ssp_model.errors import InputError
 from ssp_model.images.find import SUFFIXES, is_zarr
 from ssp_model.images.ome_output import PROJECT_KEY
 from ssp_model.images.ome_tiff import PROVENANCE
+from ssp_model.prediction.likeness import DISTANCE, WARNING
 
 OutputFormat = Literal["ome-tiff", "ome-zarr"]
 SUFFIX: dict[OutputFormat, str] = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr"}
 
-FREE_TO_DIFFER = {"version", "precision", "device"}
+FREE_TO_DIFFER = {"version", "precision", "device", DISTANCE, WARNING}
 """Entries of the provenance that do not make an output another one."""
 
 

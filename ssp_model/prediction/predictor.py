@@ -1,5 +1,9 @@
-"""A trained model, ready to predict whole images."""
+"""A trained model, ready to predict whole images.
 
+An image that is unlike the training images is predicted with a warning in the log.
+"""
+
+import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +20,12 @@ from ssp_model.images.description import Voxels, listed_channels
 from ssp_model.images.reader import Image
 from ssp_model.prediction.array_image import opened_image
 from ssp_model.prediction.grid import factors_to_model, on_image_grid
+from ssp_model.prediction.likeness import Reference
 from ssp_model.prediction.memory import SMALLEST_WINDOW, window_bytes
 from ssp_model.prediction.signal_predictor import Advance, SignalPredictor
 from ssp_model.prediction.sliding_window import Place, predict_strips, predict_windows
+
+logger = logging.getLogger(__name__)
 
 Grid = Literal["image", "model"]
 """Where a prediction's voxels lie: as those of the image, or at the voxel size of the model's training images."""
@@ -118,6 +125,17 @@ class Predictor(SignalPredictor):
         return sha256_of(self.path)
 
     @cached_property
+    def reference(self) -> Reference | None:
+        """The training images, to compare images with; None if the model file does not tell of them.
+
+        Raises
+        ------
+        InputError
+            What the file tells of them is damaged.
+        """
+        return Reference.of_model(self.info.signals)
+
+    @cached_property
     def window_bytes(self) -> int:
         """Bytes of CPU memory that the prediction of a window takes."""
         on_gpu = self.compute.device.type == "cuda"
@@ -135,7 +153,10 @@ class Predictor(SignalPredictor):
 
     def _signal(self, image: Image, channel: int | str | None) -> Voxels:
         number = only_channel(image) if channel is None else channel
-        return to_model_voxels(image, number, factors_to_model(image, self.info))[0]
+        signal = to_model_voxels(image, number, factors_to_model(image, self.info))[0]
+        if self.reference and (warning := self.reference.compare(signal, image.pixel_size_um).warning(image.name)):
+            logger.warning("%s", warning)
+        return signal
 
 
 def only_channel(image: Image) -> int:

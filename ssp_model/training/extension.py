@@ -118,7 +118,7 @@ def _shown(value: Any) -> str:
 def extended_info(
     base: ModelInfo, added: Sequence[str], *, config: dict[str, Any], training: dict[str, Any]
 ) -> ModelInfo:
-    """Return what the file of an extended model says: how it is used is as before.
+    """Return what the file of an extended model says: how it is used, and for which images, is as before.
 
     Parameters
     ----------

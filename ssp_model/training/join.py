@@ -15,6 +15,7 @@ import torch
 
 import ssp_model
 from ssp_model.data.dataset import Dataset
+from ssp_model.data.signal_statistics import training_signals
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, write_table
 from ssp_model.models.model_file import ModelInfo, load_model, make_network, save_model
@@ -53,6 +54,8 @@ def join_models(parts: Mapping[str, Results], output: Results, train_set: str | 
     structures = sorted(parts)
     num_train, num_val = (samples_by_structure(path, structures) for path in (train_set, val_set))
     network, info = joined_model({structure: parts[structure].model for structure in structures}, num_val)
+    with Dataset(train_set, structures) as opened:
+        info = replace(info, signals=training_signals(opened))
     save_model(network, info, output.model)
     histories = {structure: pd.read_csv(parts[structure].history) for structure in structures}
     write_table(joined_history(histories, num_train, num_val), output.history)
@@ -88,7 +91,9 @@ def joined_model(parts: Mapping[str, Path], num_val: pd.Series) -> tuple[Method,
             state[name.replace("networks.0.", f"networks.{task}.", 1)] = value
     first = next(iter(infos.values()))
     for structure, info in infos.items():
-        if replace(info, structures=first.structures, training={}) != replace(first, training={}):
+        if replace(info, structures=first.structures, training={}, signals=None) != replace(
+            first, training={}, signals=None
+        ):
             raise InputError(
                 f"{parts[structure]} was trained in another way than {next(iter(parts.values()))}; train "
                 "all structures with the same config."

@@ -27,6 +27,7 @@ import pandas as pd
 
 from ssp_model.config.schema import ModelConfig, PredictConfig, TrackingConfig, TrainConfig
 from ssp_model.data.dataset import Dataset
+from ssp_model.data.signal_statistics import training_signals
 from ssp_model.errors import InputError
 from ssp_model.files import replacing, sha256_of, write_table
 from ssp_model.models.model_file import ModelInfo, make_network, save_model
@@ -121,7 +122,9 @@ class Recipe:
         """Return the config that the model depends on, including the config of the data."""
         return train_set.config | self.sections() | {"seed": self.seed}
 
-    def info(self, train_set: Dataset, progress: Progress, base: ModelInfo | None) -> ModelInfo:
+    def info(
+        self, train_set: Dataset, progress: Progress, base: ModelInfo | None, signals: dict[str, Any] | None
+    ) -> ModelInfo:
         """Return what the model file says about the model, or about the base model and what extends it."""
         config = train_set.config | self.sections()
         training = {
@@ -142,6 +145,7 @@ class Recipe:
             preprocess=train_set.config["preprocess"],
             config=config,
             training=training,
+            signals=signals,
         )
 
 
@@ -167,6 +171,9 @@ class Training:
         What it reads.
     losses : Losses
         Losses of the steps that were not read yet.
+    signals : dict, or None
+        Statistics of the training signals; None if the model is extended and keeps its own, and where no model is
+        written.
     """
 
     session: Session
@@ -179,6 +186,7 @@ class Training:
     log: TrainingLog
     crops: Crops
     losses: Losses
+    signals: dict[str, Any] | None
 
     def save_and_stop_if_due(self) -> None:
         """Save the checkpoint now and then; when told to stop, save it and end. All processes must ask."""
@@ -289,7 +297,10 @@ def open_training(
             )
             announce(fabric, network, recipe, train_set, val_set)
             losses = Losses(fabric, train_set)
-            yield Training(session, base, train_set, val_set, learner, progress, checkpoint, log, crops, losses)
+            signals = training_signals(train_set) if writes and base is None else None
+            yield Training(
+                session, base, train_set, val_set, learner, progress, checkpoint, log, crops, losses, signals
+            )
 
 
 def check_processes(network: Method, num_processes: int) -> None:
@@ -363,7 +374,7 @@ def validation_row(training: Training, windows: Windows) -> dict[str, float]:
 def save_network(training: Training, recipe: Recipe, path: Path) -> None:
     """Write the network as it is now to a model file."""
     if training.session.fabric.is_global_zero:
-        info = recipe.info(training.train_set, training.progress, training.base)
+        info = recipe.info(training.train_set, training.progress, training.base, training.signals)
         save_model(training.learner.averaged_network, info, path)
 
 

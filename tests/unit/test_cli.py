@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from ssp_model import cli
 from ssp_model.errors import InputError
 from ssp_model.files import sha256_of
 from ssp_model.images.ome_tiff import write_channels
-from ssp_model.models.model_file import FORMAT, ModelInfo, make_network, read_info, save_model
+from ssp_model.models.model_file import FORMAT, ModelInfo, load_model, make_network, read_info, save_model
 from ssp_model.napari_plugin.prediction import describe_model
 from tests.helpers import PROJECT, make_datasets
 from tests.httpserver import FileServer
@@ -239,6 +240,13 @@ def in_folder(tmp_path, monkeypatch):
     write_channels("good.tif", list(raw), ["dna", "light"], (0.3, 0.2, 0.2))
     Path("bad.tif").touch()
     return tmp_path
+
+
+def test_statistics_of_training_images_are_shown_in_short(in_folder):
+    network, info = load_model("model.safetensors")
+    signals = {"version": 1, "num_images": 9, "measures": [{"contrast": 0.5}] * 2}
+    save_model(network, replace(info, signals=signals), "model.safetensors")
+    assert "signals: statistics of 2 of 9 training images\n" in run("info", "model.safetensors").output
 
 
 def predict(*arguments: str) -> tuple[int, str]:

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ssp_model.errors import InputError
 from ssp_model.models.model_file import FIRST_FORMAT, FORMAT, ModelInfo, load_model, make_network, read_info, save_model
 from ssp_model.nn.methods import METHODS
+from tests.helpers import GOLDEN
 
 INFO = ModelInfo(
     structures=("tom20", "zo1"),
@@ -46,6 +48,22 @@ def test_a_model_comes_back(path):
     torch.manual_seed(0)
     original = make_network(INFO.method, 2, INFO.settings).eval()
     assert torch.equal(network(x, torch.tensor([1])), original(x, torch.tensor([1])))
+
+
+def test_statistics_of_the_training_signals_are_an_entry_of_their_own(path):
+    """A reader that does not know the entry passes over it."""
+    signals = {"version": 1, "measures": [{"contrast": 0.5, "axial fine": None}]}
+    save_model(make_network(INFO.method, 2, INFO.settings), replace(INFO, signals=signals), path)
+    assert read_info(path) == replace(INFO, signals=signals)
+    with safe_open(path, framework="pt") as file:
+        assert "signals" not in json.loads(file.metadata()["info"])
+    rewrite(path, signals="3")
+    with pytest.raises(InputError, match=r"is a damaged model file \(its entry 'signals' is 3\)"):
+        read_info(path)
+
+
+def test_older_model_files_have_no_statistics():
+    assert read_info(GOLDEN / "models/0.1.0/model.safetensors").signals is None
 
 
 def test_others_may_read_the_file(path, tmp_path):

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,12 +15,16 @@ import tifffile
 
 from ssp_model.errors import InputError
 from ssp_model.images.ome_tiff import write_channels
+from ssp_model.models.model_file import load_model, save_model
 from ssp_model.prediction import batch, image
 from ssp_model.prediction.batch import predict_images
+from ssp_model.prediction.likeness import DISTANCE, WARNING
+from ssp_model.prediction.outputs import read_provenance
 from ssp_model.prediction.plan import OutputSettings
 from ssp_model.prediction.predictor import Predictor
 from ssp_model.prediction.requests import ImageRequest
 from ssp_model.prediction.scratch import stopped_in_a_sentence
+from tests.textures import texture, told_of
 
 RAW = np.random.default_rng(0).normal(100, 5, size=(6, 20, 24)).astype(np.float32)
 
@@ -197,3 +202,63 @@ def test_a_scene_that_can_not_be_predicted_costs_no_other_scene(predictor, image
     assert (failed.scene, failed.status) == ("0", "failed")
     assert failed.problem.startswith("scenes.tif, scene 0 (overview) has no usable pixel size along Z, Y, X")
     assert (done.scene, done.output) == ("1", "out/scenes_field.ome.tif")
+
+
+@pytest.fixture
+def learnt(model, tmp_path, monkeypatch) -> Predictor:
+    """A model that tells of training images, and two images in this folder: one like them, one inverted."""
+    monkeypatch.chdir(tmp_path)
+    network, info = load_model(model)
+    save_model(network, replace(info, signals=told_of([texture(seed) for seed in range(6)])), model)
+    for name, raw in {"like.tif": texture(100), "inverted.tif": -texture(100)}.items():
+        write_channels(name, [1000 + 50 * raw], ["light"], (0.3, 0.3, 0.3))
+    return Predictor(model, precision="float32", device="cpu", overlap=0.0)
+
+
+@pytest.mark.parametrize("output_format", ["ome-tiff", "ome-zarr"])
+def test_an_image_that_is_unlike_the_training_images_is_told(learnt, caplog, output_format):
+    caplog.set_level(logging.WARNING)
+    requests = [ImageRequest(Path(f"{name}.tif")) for name in ("like", "inverted")]
+    settings = OutputSettings(format=output_format)
+    like, inverted = predict_images(learnt, requests, "out", settings)
+    assert 0 < float(like.distance) < 1 < float(inverted.distance)
+    assert like.warning == ""
+    assert inverted.warning.startswith("inverted.tif is unlike the training images (distance ")
+    assert inverted.warning.endswith(": its contrast looks inverted: dark and bright are exchanged.")
+    assert caplog.messages == [inverted.warning, "1 of 2 images are unlike the training images"]
+    of_like, of_inverted = (read_provenance(Path(outcome.output)) for outcome in (like, inverted))
+    assert (of_like[DISTANCE], of_inverted[DISTANCE]) == (like.distance, inverted.distance)
+    assert WARNING not in of_like
+    assert of_inverted[WARNING] == inverted.warning
+    # a prediction that is there keeps its warning
+    again = predict_images(learnt, requests, "out", settings)
+    assert again == [replace(outcome, status="skipped") for outcome in (like, inverted)]
+
+
+def test_the_time_point_that_is_least_like_counts(learnt):
+    stacks = np.stack([1000 + 50 * texture(100), 1000 - 50 * texture(100), 1000 + 50 * texture(101)])
+    tifffile.imwrite("t.tif", stacks[:, :, None].astype(np.float32), imagej=True)
+    request = ImageRequest(Path("t.tif"), voxel_size_um=(0.3, 0.3, 0.3))
+    (outcome,) = predict_images(learnt, [request], "out", OutputSettings())
+    assert "its contrast looks inverted" in outcome.warning
+
+
+def test_a_model_that_tells_nothing_is_said_to_once(predictor, images, caplog):
+    caplog.set_level(logging.INFO)
+    outcomes = predict_images(predictor, images, "out", OutputSettings())
+    assert [(outcome.distance, outcome.warning) for outcome in outcomes] == [("", "")] * 2
+    assert [message for message in caplog.messages if "training images" in message] == [
+        "model.safetensors does not tell of its training images, so it is not checked whether the images are like them"
+    ]
+
+
+def test_few_training_images_are_told(learnt, caplog):
+    caplog.set_level(logging.INFO)
+    told = learnt.info.signals
+    told["measures"], told["pixel_size_um"] = told["measures"][:2], told["pixel_size_um"][:2]
+    (outcome,) = predict_images(learnt, [ImageRequest(Path("inverted.tif"))], "out", OutputSettings())
+    assert outcome.warning == ""
+    assert (
+        "model.safetensors has learnt from 2 images, too few to tell what is usual, so only voxel sizes are compared"
+        in caplog.messages
+    )

@@ -6,7 +6,7 @@ import pytest
 from ssp_model.errors import InputError
 from ssp_model.prediction.outcomes import Outcome, gather_outcomes, write_outcomes
 
-DONE = Outcome("a.czi", "0", "out/a.ome.tif", "done")
+DONE = Outcome("a.czi", "0", "out/a.ome.tif", "done", "", "1.25", "a.czi is unlike the training images.")
 FAILED = Outcome("b.czi", "", "", "failed", "b.czi is empty (0 bytes), not a microscope image.")
 
 

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from ssp_model.images.ome_tiff import write_channels
 from ssp_model.images.reader import open_file
 from ssp_model.prediction.grid import on_image_grid
 from tests.helpers import PROJECT, image_of
+from tests.textures import texture, told_of
 
 RAW = np.random.default_rng(0).normal(100, 5, size=(9, 20, 40)).astype(np.float32)
 SIZES = (0.6, 0.3, 0.15)
@@ -45,6 +47,15 @@ def test_an_array_is_predicted_at_the_models_voxels_and_brought_back(predictor):
     on_grid = predictor.predict(RAW, ["zo1"], voxel_size_um=SIZES)["zo1"]
     assert on_grid.shape == RAW.shape
     np.testing.assert_allclose(on_grid, np.stack(list(on_image_grid(predicted["zo1"], RAW.shape))), atol=1e-6)
+
+
+def test_an_image_that_is_unlike_the_training_images_gives_a_warning(predictor, caplog):
+    predictor.info = replace(predictor.info, signals=told_of([texture(seed) for seed in range(6)]))
+    predictor.predict(texture(100), ["zo1"], voxel_size_um=(0.3, 0.3, 0.3))
+    assert caplog.messages == []
+    predictor.predict(-texture(100), ["zo1"], voxel_size_um=(0.3, 0.3, 0.3))
+    (warning,) = caplog.messages
+    assert warning.startswith("the array is unlike the training images")
 
 
 def test_a_file_is_predicted_as_its_array(predictor, tmp_path):

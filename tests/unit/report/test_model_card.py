@@ -51,6 +51,12 @@ def header_of(text: str) -> dict:
     return yaml.safe_load(re.match(r"---[\n\r]+([\S\s]*?)[\n\r]+---[\n\r]", text)[1])
 
 
+def test_statistics_of_training_images_are_mentioned(model, change):
+    assert "statistics of" not in make_card(model).text
+    change(signals={"version": 1, "num_images": 9, "measures": [{}] * 2})
+    assert "The model file holds statistics of 2 training images: `ssp predict` warns" in make_card(model).text
+
+
 def line_of(text: str, start: str) -> str:
     (line,) = (line for line in text.splitlines() if line.startswith(start))
     return line

@@ -46,6 +46,8 @@ def test_what_the_model_knew_stays_the_same_to_the_bit(base, datasets_of_five, t
     assert all(torch.equal(after[name], before[name]) for name in before)
     (old, old_info), (new, info) = load_model(base), load_model(files.model)
     assert (old_info.structures, info.structures, info.added) == (("zo1",), ("zo1", "tom20"), 1)
+    assert old_info.signals["num_images"] == 2
+    assert info.signals == old_info.signals
     x = torch.randn(2, 1, 16, 32, 32)
     assert torch.equal(new(x, torch.zeros(2, dtype=torch.int64)), old(x, torch.zeros(2, dtype=torch.int64)))
     assert torch.equal(new.specialise(0)(x), old.specialise(0)(x))

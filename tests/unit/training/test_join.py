@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from ssp_model.config.schema import MultiNetConfig
+from ssp_model.data.dataset import Dataset
+from ssp_model.data.signal_statistics import training_signals
 from ssp_model.errors import InputError
 from ssp_model.models.model_file import load_model, read_info
 from ssp_model.nn.methods.multi_net import MultiNet
@@ -55,6 +57,8 @@ def test_the_joined_model_is_its_parts(parts, datasets_of_five, tmp_path):
     both = [part["val_mse"] for part in info.training["parts"].values()]
     assert info.training["val_mse"] == pytest.approx(np.mean(both))
     assert info.training.keys() == {"experiment", "seed", "val_mse", "parts"}
+    with Dataset(datasets_of_five["train"]) as train_set:
+        assert info.signals == training_signals(train_set)
 
 
 def test_the_joined_history_is_that_of_one_training(parts, datasets_of_five, tmp_path, config):

@@ -14,6 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from ssp_model.config.schema import MultiHeadLastConfig, RepModeConfig
+from ssp_model.data.dataset import Dataset
+from ssp_model.data.signal_statistics import training_signals
 from ssp_model.errors import InputError
 from ssp_model.models.model_file import load_model, read_info
 from ssp_model.nn.methods.repmode import RepMode
@@ -43,6 +45,9 @@ def test_training_keeps_the_best_model_and_its_history(datasets, tmp_path, train
     assert info.training["epoch"] == history.epoch[history.val_mse.idxmin()]
     assert info.structures == ("tom20", "zo1")
     assert info.config["train"]["epochs"] == 3
+    with Dataset(datasets["train"]) as train_set:
+        assert info.signals == training_signals(train_set)
+    assert info.signals["num_images"] == 4
 
 
 def test_training_is_reproducible(datasets, tmp_path, train_config):
