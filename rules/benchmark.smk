@@ -20,7 +20,7 @@ rule measure_cost:
         runtime=growing(60),
     params:
         precision=CONFIG.train.precision,
-        code=code_with_method("evaluation.cost"),
+        code=code_with_method("measure_cost"),
     message:
         "Measure what a prediction of {wildcards.experiment} costs"
     script:
@@ -54,7 +54,7 @@ rule benchmark_page:
         entries=[entry(name) for name in CELLS],
         # a function, as its {structure} is no wildcard
         images=images_from,
-        code=source_digest("report.benchmark"),
+        code=code_of("benchmark_page"),
     message:
         "Compare methods, ablations and increments"
     script:

@@ -23,7 +23,7 @@ if OWN is not None:
         params:
             structures=STRUCTURES,
             samples=samples_checksum,
-            code=source_digest("collection.tabulate"),
+            code=code_of("tabulate_samples"),
         message:
             "List the samples of the images of {wildcards.structure}"
         script:
@@ -61,7 +61,7 @@ if OWN is not None:
             samples=checksum(OWN),
             preprocess=section("preprocess"),
             split=section("split"),
-            code=source_digest("data.preflight", "report.preflight"),
+            code=code_of("preflight_samples"),
         message:
             "Check the table of samples and its images"
         script:
@@ -85,7 +85,7 @@ if OWN is not None:
             mem_mb=growing(500),
             runtime=growing(10),
         params:
-            code=source_digest("data.preflight"),
+            code=code_of("check_preflight"),
         message:
             "Check whether the samples can be used"
         script:
@@ -110,7 +110,7 @@ else:
             runtime=growing(10),
         params:
             dna=DNA,
-            code=source_digest("collection.tabulate"),
+            code=code_of("tabulate_samples"),
         message:
             "List the samples of the images of {wildcards.structure}"
         script:

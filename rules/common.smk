@@ -142,14 +142,17 @@ def methods_of(experiment):
 
 
 @cache
-def digest_with_method(experiment, *modules):
-    """A digest of modules, and of the method of an experiment."""
-    return source_digest(*modules, *methods_of(experiment))
+def code_of(script, *modules):
+    """A digest of a script and of all that it runs. A job runs again if it has changed.
+
+    Snakemake itself looks at the time of the script. That changes with each checkout, and says nothing of the package.
+    """
+    return source_digest(*modules, script=Path(workflow.basedir, "workflow", "scripts", f"{script}.py"))
 
 
-def code_with_method(*modules):
-    """The same for the experiment of a job."""
-    return lambda wildcards: digest_with_method(wildcards.experiment, *modules)
+def code_with_method(script):
+    """The same with the method of a job's experiment."""
+    return lambda wildcards: code_of(script, *methods_of(wildcards.experiment))
 
 
 def base_model(wildcards):

@@ -33,7 +33,7 @@ rule convert_images:
         samples=samples_checksum,
         sha256=sha256_to_convert,
         addresses=lambda wildcards: stored_images(wildcards.structure),
-        code=source_digest("data.convert"),
+        code=code_of("convert_images"),
     message:
         "Convert the images of {wildcards.structure} to training resolution"
     script:
@@ -57,7 +57,7 @@ rule check_images:
     params:
         # not of the conversion, which need not run again when this changes
         on_bad_image=CONFIG.preprocess.on_bad_image,
-        code=source_digest("data.left_out"),
+        code=code_of("check_images", "data.left_out"),
     message:
         "Check whether images of {wildcards.structure} can't be used"
     script:
@@ -88,7 +88,7 @@ if OWN is not None:
             tasks=CONFIG.tasks,
             samples=checksum(OWN),
             split=section("split"),
-            code=source_digest("data.splits"),
+            code=code_of("split_samples"),
         message:
             "Split the samples"
         script:
@@ -118,7 +118,7 @@ else:
             runtime=growing(10),
         params:
             split=section("split"),
-            code=source_digest("data.splits"),
+            code=code_of("split_structure"),
         message:
             "Split the images of {wildcards.structure}"
         script:
@@ -154,7 +154,7 @@ if DNA and OWN is None:
             structures=STRUCTURES,
             dna=section("dna"),
             split=section("split"),
-            code=source_digest("data.splits"),
+            code=code_of("split_dna"),
         message:
             f"Draw the images of {DNA} from those of the other structures"
         script:
@@ -181,7 +181,7 @@ rule integrate_datasets:
         sources=SOURCES,
         tasks=CONFIG.tasks,
         config={"split": section("split"), "dna": section("dna"), "preprocess": preprocess_values()},
-        code=source_digest("data.integrate"),
+        code=code_of("integrate_datasets"),
     message:
         "Gather the volumes of each split into one file"
     script:

@@ -26,7 +26,7 @@ rule evaluate_structure:
         predict=window_values(),
         scoring=scoring_of_structure,
         save_images=CONFIG.evaluate.save_images,
-        code=code_with_method("evaluation.evaluate"),
+        code=code_with_method("evaluate_structure"),
     message:
         "Score {wildcards.experiment}, seed {wildcards.seed}, on the test images of {wildcards.structure}"
     script:
@@ -54,7 +54,7 @@ rule summarise_scores:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=source_digest("evaluation.scores"),
+        code=code_of("summarise_scores"),
     message:
         "Sum up the scores of {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -82,7 +82,7 @@ rule predict_composite:
     params:
         precision=CONFIG.train.precision,
         predict=window_values(),
-        code=code_with_method("evaluation.evaluate"),
+        code=code_with_method("predict_composite"),
     message:
         "Predict all structures in one test image by {wildcards.experiment}, seed {wildcards.seed}"
     script:

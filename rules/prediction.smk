@@ -23,7 +23,7 @@ rule predict_images:
         precision=CONFIG.train.precision,
         predict=window_values(),
         output=output_values(),
-        code=code_with_method("prediction.batch"),
+        code=code_with_method("predict_images"),
     message:
         "Predict images by {wildcards.experiment}, seed {wildcards.seed}: job {wildcards.batch}"
     script:
@@ -45,7 +45,7 @@ rule list_predictions:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=source_digest("prediction.outcomes"),
+        code=code_of("list_predictions"),
     message:
         "List the predictions of {wildcards.experiment}, seed {wildcards.seed}"
     script:

@@ -33,7 +33,7 @@ rule overview_page:
     params:
         config=CONFIG.model_dump(mode="json"),
         benchmarks=benchmarks_of_rules,
-        code=source_digest("report.overview"),
+        code=code_of("overview_page"),
     message:
         "Show what was run"
     script:
@@ -67,7 +67,7 @@ rule data_page:
         runtime=growing(10),
     params:
         tasks=CONFIG.tasks,
-        code=source_digest("report.data"),
+        code=code_of("data_page"),
     message:
         "Show the data"
     script:
@@ -96,7 +96,7 @@ rule training_page:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=code_with_method("report.training"),
+        code=code_with_method("training_page"),
     message:
         "Show the training of {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -128,7 +128,7 @@ rule scores_page:
     params:
         # a function, as its {structure} is no wildcard
         images=images_from,
-        code=source_digest("report.scores"),
+        code=code_of("scores_page"),
     message:
         "Show the scores of {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -165,7 +165,7 @@ rule trust_page:
         runtime=growing(10),
     params:
         scoring=scoring_values(),
-        code=source_digest("report.trust"),
+        code=code_of("trust_page"),
     message:
         "Show how far {wildcards.experiment}, seed {wildcards.seed}, can be trusted"
     script:
@@ -211,7 +211,7 @@ rule structure_page:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=source_digest("report.predictions"),
+        code=code_of("structure_page"),
     message:
         "Picture {wildcards.structure} as predicted by {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -244,7 +244,7 @@ rule composite_page:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=source_digest("report.predictions"),
+        code=code_of("composite_page"),
     message:
         "Picture all structures as predicted by {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -285,7 +285,7 @@ rule model_card_page:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=code_with_method("report.model_card"),
+        code=code_with_method("model_card_page"),
     message:
         "Write the model card of {wildcards.experiment}, seed {wildcards.seed}"
     script:
@@ -315,7 +315,7 @@ rule compare_page:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        code=source_digest("report.compare"),
+        code=code_of("compare_page"),
     message:
         "Compare experiments and seeds"
     script:

@@ -42,7 +42,7 @@ rule train_model:
         structures=lambda wildcards: EXPERIMENTS[wildcards.experiment].structures,
         train=CONFIG.train.model_dump(include=set(TrainConfig.model_fields)),
         predict=window_values(),
-        code=code_with_method("training.train"),
+        code=code_with_method("train_model"),
     message:
         "Train {wildcards.experiment} with seed {wildcards.seed}"
     script:
@@ -92,7 +92,7 @@ rule join_models:
         runtime=growing(60),
     params:
         structures=CONFIG.tasks,
-        code=code_with_method("training.join"),
+        code=code_with_method("join_models"),
     message:
         "Join the networks of {wildcards.experiment}, seed {wildcards.seed}"
     script:

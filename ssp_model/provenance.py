@@ -37,8 +37,8 @@ UNCOUNTED_LIBRARIES = {"logging", "typing", "warnings"}
 """Imports of these come and go with log lines and annotations."""
 
 
-def source_digest(*modules: str) -> str:
-    """Return a digest of modules of this package and of all that they import from it.
+def source_digest(*modules: str, script: str | Path | None = None) -> str:
+    """Return a digest of modules of this package, and of a script, and of all that they import from the package.
 
     A rule that has the digest among its params runs again when the code has changed. Counted are statements and the
     content of data files that a module names (tables, templates). Not counted are names and places of modules,
@@ -48,8 +48,11 @@ def source_digest(*modules: str) -> str:
     ----------
     *modules : str
         Names within the package, such as `training.train` or `nn.methods.repmode`.
+    script : path, optional
+        A Python file outside of the package.
     """
-    pending, sources = set(modules), {}
+    sources = {} if script is None else {str(script): _read_source(Path(script))}
+    pending = {*modules, *(name for source in sources.values() for name in source.imports)}
     while pending:
         name = pending.pop()
         if name not in sources and (name not in PLUMBING or name in modules):

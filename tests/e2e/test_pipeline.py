@@ -152,6 +152,33 @@ def test_nothing_is_done_twice(finished):
     assert "train_model" not in plan
 
 
+def test_contents_decide_and_not_the_times_of_scripts(finished, tmp_path):
+    """A fresh clone beside the results has nothing to do; in it, what a script does is changed, then what it says."""
+    folder, config, _ = finished
+    for name in ("rules", "ssp_model", "workflow", "profiles"):
+        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copyfile(PROJECT / name, tmp_path / name)
+    there = [
+        tmp_path / "Snakefile" if part == PROJECT / "Snakefile" else part for part in command(folder, config, "-n")
+    ]
+
+    def plan() -> str:
+        ran = subprocess.run(there, capture_output=True, text=True, check=True, cwd=folder)
+        return ran.stdout + ran.stderr
+
+    assert "Nothing to be done" in plan()
+    script = tmp_path / "workflow/scripts/summarise_scores.py"
+    script.write_text(script.read_text() + "\n# a comment\n")
+    assert "Nothing to be done" in plan()
+    script.write_text(script.read_text() + "\nassert __name__\n")
+    planned = re.findall(r"^(\w+) +\d+$", plan().rpartition("Job stats:")[2], re.MULTILINE)
+    assert set(planned) == {
+        *("summarise_scores", "scores_page", "trust_page", "predict_composite", "composite_page", "model_card_page"),
+        *("overview_page", "all", "total"),
+    }
+
+
 def test_report_is_one_file_with_everything(finished):
     folder, config, _ = finished
     ran = snakemake(folder, config, "--report", "report.html")

@@ -187,20 +187,21 @@ def test_skipping_bad_images_splits_after_the_conversion(tmp_path):
 
 @pytest.fixture(scope="module")
 def spied(tmp_path_factory):
-    """A copy of the project that notes, for each rule, the modules whose code the rule counts."""
+    """A copy of the project that notes, for each rule, its script, and the script and modules whose code it counts."""
     copy = tmp_path_factory.mktemp("project")
     for name in ("rules", "ssp_model", "workflow"):
         shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(PROJECT / "config.yaml", copy)
     with (copy / "ssp_model/provenance.py").open("a") as file:
-        file.write("\n\ndef source_digest(*modules):\n    return modules\n")
+        file.write("\n\ndef source_digest(*modules, script):\n    return [script.stem, *modules]\n")
     noting = """
 import json
 from types import SimpleNamespace
 own = SimpleNamespace(experiment=CONFIG.experiment)
 codes = {rule.name: rule.params.code for rule in workflow.rules if "code" in rule.params.keys()}
 counted = {name: code(own) if callable(code) else code for name, code in codes.items()}
-Path("counted.json").write_text(json.dumps(counted))
+scripts = {rule.name: Path(rule.script).stem for rule in workflow.rules if rule.script}
+Path("counted.json").write_text(json.dumps({"counted": counted, "scripts": scripts}))
 """
     (copy / "Snakefile").write_text((PROJECT / "Snakefile").read_text() + noting)
     return copy
@@ -218,7 +219,12 @@ def test_rules_count_the_code_of_their_method(spied, tmp_path, evaluate, methods
     command = [SNAKEMAKE, "--snakefile", spied / "Snakefile", "--configfile", tmp_path / "mine.yaml", "--list"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    counted = json.loads((tmp_path / "counted.json").read_text())
+    noted = json.loads((tmp_path / "counted.json").read_text())
+    counted = noted["counted"]
+    # what was downloaded stays, whatever becomes of the script
+    uncounted = set(noted["scripts"]) - set(counted)
+    assert uncounted == {"download_list", "download_archive", "download_model"}
+    assert {rule: names[0] for rule, names in counted.items()} == {rule: noted["scripts"][rule] for rule in counted}
     methods = {
         rule: [name.removeprefix("nn.methods.") for name in names if name.startswith("nn.methods.")]
         for rule, names in counted.items()
