@@ -84,7 +84,7 @@ def test_each_training_image_is_measured_once(parts, train_set):
     assert found["num_images"] == 2
     assert found["measures"] == wanted
     assert found["num_pixels"] == [30 * 40] * 2
-    assert found["pixel_size_um"] == [[0.3, 0.1, 0.1]] * 2
+    assert found["pixel_size_um"] == [[0.45, 0.1, 0.1]] * 2
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
