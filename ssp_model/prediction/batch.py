@@ -76,7 +76,8 @@ def predict_images(
                 logger.warning("left out: %s", failed.problem)
             _check_disk(to_do, folder, settings)
             _tell_work(to_do, predictor, settings)
-            voxels = sum(plan.num_voxels(len(settings.structures)) for plan in to_do)
+            members = len(settings.ensemble.members) if settings.ensemble else 1
+            voxels = sum(plan.num_voxels(len(settings.structures) * members) for plan in to_do)
             with progress("predict", voxels, "voxels") as advance:
                 outcomes += [_predict(plan, predictor, settings, scratch, advance) for plan in to_do]
     tell_outcomes(outcomes)
@@ -123,7 +124,8 @@ def _check_outputs(plans: Sequence[Plan], paths: Sequence[Path], predictor: Pred
 def _tell_work(plans: Sequence[Plan], predictor: Predictor, settings: OutputSettings) -> None:
     num_structures = len(settings.structures)
     num_images, num_times = len({plan.request.path for plan in plans}), sum(len(plan.times) for plan in plans)
-    num_windows = sum(len(plan.times) * predictor.windows.count(plan.model_shape) for plan in plans) * num_structures
+    count = settings.ensemble.count if settings.ensemble else predictor.windows.count
+    num_windows = sum(len(plan.times) * count(plan.model_shape) for plan in plans) * num_structures
     voxels = sum(plan.num_voxels(1) for plan in plans)
     what = [counted(num_images, "image")]
     what += [counted(len(plans), "scene")] * (len(plans) > num_images)
@@ -135,7 +137,7 @@ def _tell_work(plans: Sequence[Plan], predictor: Predictor, settings: OutputSett
 
 
 def _check_disk(plans: Sequence[Plan], folder: Path, settings: OutputSettings) -> None:
-    scratch = max(plan.scratch_bytes(len(settings.structures)) for plan in plans)
+    scratch = max(plan.scratch_bytes(len(settings.channel_names)) for plan in plans)
     outputs = sum(plan.output_bytes(settings) for plan in plans)
     free = shutil.disk_usage(folder).free
     text = f"{size_text(outputs)} for the predictions (less if they compress well) and {size_text(scratch)} meanwhile"
