@@ -6,13 +6,13 @@ uncertainty should have said. All sums are of narrow classes of spread, so image
 Shapes: K classes of spread, G groups of images.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import nnls
+from scipy.optimize import isotonic_regression
 
 from ssp_model.data.dataset import Dataset
 from ssp_model.errors import InputError
@@ -30,8 +30,11 @@ SMALLEST, LARGEST = 1e-4, 1e2
 CLASSES = 300
 """Classes of spread, each 5% wider than the one before."""
 
-LEVELS = 10
-"""Levels of uncertainty, each of about as many voxels, in which expected and real error are compared."""
+POINTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
+"""Shares of all voxels, sorted by spread, between the points of a calibration: more of them where errors are large."""
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""The same between the levels of uncertainty in which expected and real error are compared."""
 
 RESAMPLES = 1000
 """Bootstrap samples behind an interval."""
@@ -59,8 +62,8 @@ class Files(NamedTuple):
     Attributes
     ----------
     scores : path
-        CSV file: one row with the structure, the kind of `uncertainty`, the number of `images`, `metrics.UNCERTAINTY` and their
-        intervals.
+        CSV file: one row with the structure, the kind of `uncertainty`, the number of `images`, and
+        `metrics.UNCERTAINTY` with their intervals.
     levels : path
         CSV file: a row for each level of uncertainty, with the number of its voxels, the root mean square spread and
         error, and the expected error after the calibration.
@@ -81,8 +84,8 @@ def calibrate(ensemble: Ensemble, val_set: str | Path, structure: str, output: s
         Dataset (HDF5).
     structure : str
     output : path
-        CSV file to write: one row with `structure`, what the ensemble is, `factor` and `floor`, and how many `images`
-        they are from.
+        CSV file to write: a row for each point of the calibration (`spread`, `error`), with `structure`, what the
+        ensemble is, and the number of `images`.
 
     Raises
     ------
@@ -91,9 +94,8 @@ def calibrate(ensemble: Ensemble, val_set: str | Path, structure: str, output: s
     """
     with Dataset(val_set) as dataset:
         images = list(sums_of_images(ensemble, dataset, structure))
-    found = fit(Sums(*np.sum(images, axis=0)))
-    row = {"structure": structure, **ensemble.identity, **vars(found), "images": len(images)}
-    write_table(pd.DataFrame([row]), output)
+    found = fit(Sums(*np.sum(images, axis=0)), len(images))
+    write_table(pd.DataFrame({"structure": structure, **ensemble.identity, **vars(found)}), output)
 
 
 def measure_uncertainty(
@@ -165,35 +167,32 @@ def sums(spread: np.ndarray, error: np.ndarray) -> Sums:
     return Sums(counts, *weights)
 
 
-def fit(of: Sums) -> Calibration:
-    """Fit the calibration: least squares of the root mean square errors of all classes, weighted by their voxels.
+def fit(of: Sums, images: int) -> Calibration:
+    """Return the calibration that the voxels of some images tell.
 
-    Neither part of the expected squared error can be negative.
+    More spread never means less error: the squared errors are those that rise and are nearest to the measured ones
+    (isotonic regression).
     """
-    known = of.voxels > 0
-    voxels, spread, error = (values[known] for values in of)
-    # a small difference d of a square s^2 is one of d / 2s of its root
-    weights = np.sqrt(voxels / np.maximum(error / voxels, np.finfo(np.float32).tiny))
-    design = np.stack([spread / voxels, np.ones_like(voxels)], axis=1)
-    (factor, floor), _ = nnls(design * weights[:, None], error / voxels * weights)
-    return Calibration(float(np.sqrt(factor)), float(np.sqrt(floor)))
+    voxels, spread, error = grouped(POINTS, *of)
+    rising = isotonic_regression(error / voxels, weights=voxels).x
+    return Calibration(np.sqrt(spread / voxels), np.sqrt(rising), images)
+
+
+def grouped(shares: Sequence[float], *of_classes: np.ndarray) -> list[np.ndarray]:
+    """Sum up classes, (K,), between shares of all voxels, which come first. Groups without voxels are left out."""
+    voxels = of_classes[0]
+    middle = (np.cumsum(voxels) - voxels / 2) / voxels.sum()
+    groups = np.searchsorted(shares, middle)
+    sums_of_groups = [np.bincount(groups, values, len(shares) + 1) for values in of_classes]
+    return [values[sums_of_groups[0] > 0] for values in sums_of_groups]
 
 
 def levels(of: Sums, calibration: Calibration) -> pd.DataFrame:
     """Compare spread, expected and real error at each level of uncertainty, as `Files.levels`."""
-    before = np.cumsum(of.voxels) - of.voxels / 2
-    level = np.minimum(before / of.voxels.sum() * LEVELS, LEVELS - 1).astype(int)
-    voxels, spread, error = (np.bincount(level, values, LEVELS) for values in of)
-    known = voxels > 0
-    spread, error = (np.sqrt(values[known] / voxels[known]) for values in (spread, error))
-    return pd.DataFrame(
-        {
-            "voxels": voxels[known].astype(int),
-            "spread": spread,
-            "expected": calibration.expected(spread),
-            "error": error,
-        }
-    )
+    spread_of_class = np.sqrt(np.divide(of.spread, of.voxels, out=np.zeros_like(of.spread), where=of.voxels > 0))
+    voxels, *squares = grouped(LEVELS, *of, of.voxels * np.square(calibration.expected(spread_of_class), dtype=float))
+    spread, error, expected = (np.sqrt(values / voxels) for values in squares)
+    return pd.DataFrame({"voxels": voxels.astype(int), "spread": spread, "expected": expected, "error": error})
 
 
 def scores(of: Sums, calibration: Calibration) -> dict[str, float]:

@@ -1,27 +1,29 @@
-"""Uncertainty: how far several predictions of the same voxel spread, and what error such a spread meant before.
+"""Uncertainty: how far several predictions of the same voxel spread, and which error such a spread meant before.
 
 The members of an ensemble are one model's predictions of an image flipped in several ways, the predictions of several
 models, or both. Their mean is the prediction. Their standard deviation is the raw spread. It counts only what the
-members disagree about, so it is too small. A calibration on images with targets turns it into the error to expect:
+members disagree about, so it is too small. A calibration says which error voxels of such a spread had in images with
+targets. What an image unlike all of these adds, nothing here can know.
 
-    expected^2 = (factor x spread)^2 + floor^2
-
-The factor is for what all members get wrong together, the floor for noise of the target and whatever else the spread
-does not show. What an image unlike all others adds, nothing here can know.
+Shapes: K points of a calibration.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ssp_model.config.schema import UncertaintyKind
 from ssp_model.errors import InputError
 from ssp_model.images.description import Voxels
+from ssp_model.log import counted
 from ssp_model.prediction.signal_predictor import Advance, SignalPredictor
 from ssp_model.prediction.sliding_window import Place, Way, ways_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 USUAL_FLIPS = "yx"
 """Axes to flip where the windows are not flipped anyway. Along Z, light takes another way, so up is not down."""
@@ -36,16 +38,25 @@ class Calibration:
 
     Attributes
     ----------
-    factor, floor : float
-        See above; the floor is in standardised intensities.
+    spread, error : ndarray
+        Spreads, and the root mean square error of voxels of about this spread, (K,), in standardised intensities. Both
+        rise.
+    images : int
+        Number of images that tell.
     """
 
-    factor: float
-    floor: float
+    spread: np.ndarray
+    error: np.ndarray
+    images: int
 
     def expected(self, spread: np.ndarray) -> np.ndarray:
-        """Return the root mean square error to expect, in standardised intensities."""
-        return np.sqrt((self.factor * spread) ** 2 + self.floor**2)
+        """Return the root mean square error to expect, in standardised intensities.
+
+        Between the points it is interpolated. A spread beyond them means an error that is larger in proportion.
+        """
+        largest = self.spread[-1]
+        beyond = np.maximum(spread / largest, 1) if largest > 0 else 1
+        return (np.interp(spread, self.spread, self.error) * beyond).astype(np.float32)
 
 
 class Member(NamedTuple):
@@ -114,7 +125,8 @@ class Ensemble:
         if structure not in self.calibrations:
             return "raw spread (standard deviation of the predictions), not calibrated"
         of = self.calibrations[structure]
-        return f"expected error: sqrt(({of.factor:.4g} x spread)^2 + {of.floor:.4g}^2), calibrated on validation images"
+        points = ", ".join(f"{spread:.3g}: {error:.3g}" for spread, error in zip(of.spread, of.error, strict=True))
+        return f"expected error by spread, calibrated on {counted(of.images, 'image')}: {points}"
 
     def predict_signal(
         self,
@@ -255,22 +267,23 @@ def read_calibrations(tables: Sequence[str | Path], ensemble: Ensemble) -> dict[
     """
     import pandas as pd
 
-    found = {}
+    found: dict[str, Calibration] = {}
     for path in tables:
         try:
             table = pd.read_csv(path, dtype=dict.fromkeys(FIELDS, str), keep_default_na=False)
-            rows = table[["structure", *FIELDS, "factor", "floor"]].to_dict("records")
-            numbers = [Calibration(float(row["factor"]), float(row["floor"])) for row in rows]
-        except (OSError, ValueError, KeyError) as error:
+            known = table[list(FIELDS)].iloc[0].to_dict()
+            found |= {str(name): _calibration(of_structure) for name, of_structure in table.groupby("structure")}
+        except (OSError, ValueError, KeyError, IndexError) as error:
             raise InputError(
                 f"{path} can't be read as a calibration ({error}); give a table that the workflow wrote."
             ) from None
-        for row, calibration in zip(rows, numbers, strict=True):
-            wanted = ensemble.identity
-            if differ := [name for name in FIELDS if row[name] != wanted[name]]:
-                raise InputError(
-                    f"{path} is the calibration of another ensemble (other {', '.join(differ)}); calibrate this one, "
-                    "or leave the calibration out."
-                )
-            found[row["structure"]] = calibration
+        if differ := [name for name in FIELDS if known[name] != ensemble.identity[name]]:
+            raise InputError(
+                f"{path} is the calibration of other predictions (other {', '.join(differ)}); calibrate these, or "
+                "leave the calibration out."
+            )
     return found
+
+
+def _calibration(table: "pd.DataFrame") -> Calibration:
+    return Calibration(table.spread.to_numpy(float), table.error.to_numpy(float), int(table.images.iloc[0]))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssp_model.figures.trust import plot_shell_correlation
+from ssp_model.figures.trust import plot_reliability, plot_shell_correlation
 
 
 @pytest.mark.parametrize("number", [1, 5])
@@ -21,3 +21,14 @@ def test_each_structure_has_its_curves(number):
     assert len(shown[0].lines) == 2 * 4 + 1
     # an axis of frequencies that is labelled with sizes
     assert [text.get_text() for text in shown[-1].get_xticklabels()] == ["8", "4", "2", "1", "0.7"]
+
+
+@pytest.mark.parametrize("number", [1, 5])
+def test_expected_against_real_error_of_each_structure(number):
+    table = pd.DataFrame({"spread": [0.1, 0.2], "expected": [0.4, 0.9], "error": [0.5, 1.0]})
+    figure = plot_reliability({f"structure {i}": table for i in range(number)})
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in shown] == [f"structure {i}" for i in range(number)]
+    equal, before, after = (line.get_xydata().tolist() for line in shown[-1].lines)
+    assert all(x == y for x, y in equal)
+    assert (before, after) == ([[0.1, 0.5], [0.2, 1.0]], [[0.4, 0.5], [0.9, 1.0]])
