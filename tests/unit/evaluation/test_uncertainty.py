@@ -95,7 +95,7 @@ def ensemble(model) -> Ensemble:
     settings = {"width": 2}
     info = replace(read_info(model), method="condnet", settings=settings)
     save_model(random_network("condnet", 2, 0, **settings), info, model)
-    predictor = SignalPredictor(model, PredictConfig(patch=None, overlap=0.0, flips=""), "float32")
+    predictor = SignalPredictor(model, PredictConfig(patch=None, overlap=0.0, flips="x"), "float32")
     return Ensemble([predictor], "flips")
 
 
@@ -132,7 +132,7 @@ def test_a_structure_without_images_and_another_ensemble(ensemble, datasets, tmp
         calibrate(ensemble, datasets["val"], "golgi", tmp_path / "golgi.csv")
     calibrate(ensemble, datasets["val"], "zo1", tmp_path / "zo1.csv")
     other = Ensemble(ensemble.models, "flips")
-    other.flips = "x"
+    other.flips = "yx"
     files = Files(tmp_path / "scores.csv", tmp_path / "levels.csv")
     with pytest.raises(InputError, match=r"zo1.csv is the calibration of other predictions \(other flips\)"):
         measure_uncertainty(other, datasets["test"], tmp_path / "zo1.csv", structure="zo1", files=files)
