@@ -78,6 +78,9 @@ PREDICTIONS = "results/predictions/{experiment}/seed-{seed}"
 IMAGES = f"{PREDICTIONS}/images"
 HISTORY = f"{MODEL}/history.csv"
 OVERALL = f"{EVALUATION}/overall.csv"
+# a prediction with the spread over seeds is that of all seeds at once
+ALL_SEEDS = "all"
+UNCERTAIN_RUNS = [ALL_SEEDS] if CONFIG.predict.uncertainty in ("seeds", "both") else CONFIG.seeds
 LEFT_OUT = expand("results/volumes/{s}.left_out.csv", s=SOURCES)
 FIGURES = "results/report/{experiment}/seed-{seed}"
 
@@ -122,6 +125,9 @@ if workflow.is_main_process:
 def any_of(names):
     """A pattern that matches any of some names; nothing if there are none."""
     return "|".join(map(re.escape, names)) or "(?!)"
+
+
+SEED_OR_ALL = any_of([*map(str, CONFIG.seeds), ALL_SEEDS])
 
 
 wildcard_constraints:
@@ -243,6 +249,28 @@ def scoring_of_structure(wildcards):
     """What is measured of a structure's test images; the settings of other structures don't change its scores."""
     values = scoring_values()
     return values | {"objects": {name: kind for name, kind in values["objects"].items() if name == wildcards.structure}}
+
+
+def models_of_run(wildcards):
+    """The model of a run, or those of all seeds."""
+    if wildcards.seed == ALL_SEEDS:
+        return expand(f"{MODEL}/model.safetensors", experiment=wildcards.experiment, seed=CONFIG.seeds)
+    # one from elsewhere has no wildcards to fill in
+    return MODEL_FILE if CONFIG.evaluate.model else MODEL_FILE.format(**wildcards)
+
+
+def of_uncertain_run(pattern):
+    """A path for each scored structure, in the run whose uncertainty a run shows; none without uncertainty."""
+
+    def paths(wildcards):
+        # where the model is from elsewhere, there may be no images to calibrate it on
+        if CONFIG.predict.uncertainty is None or CONFIG.evaluate.model:
+            return []
+        seed = wildcards.seed if UNCERTAIN_RUNS == CONFIG.seeds else ALL_SEEDS
+        experiment = wildcards.experiment
+        return expand(pattern, experiment=experiment, seed=seed, structure=scored_structures(experiment))
+
+    return paths
 
 
 def output_values():

@@ -61,6 +61,68 @@ rule summarise_scores:
         "../workflow/scripts/summarise_scores.py"
 
 
+rule calibrate_uncertainty:
+    input:
+        models=models_of_run,
+        val="results/datasets/val.h5",
+    output:
+        f"{EVALUATION}/calibration/{{structure}}.csv",
+    log:
+        "results/logs/calibrate_uncertainty/{experiment}/seed-{seed}/{structure}.log",
+    benchmark:
+        "results/benchmarks/calibrate_uncertainty/{experiment}/seed-{seed}/{structure}.tsv"
+    wildcard_constraints:
+        seed=SEED_OR_ALL,
+    conda:
+        "../envs/ssp.yaml"
+    threads: threads_of_network
+    resources:
+        gpu=1,
+        mem_mb=growing(8000),
+        runtime=growing(4 * 60),
+    params:
+        precision=CONFIG.train.precision,
+        predict=window_values(),
+        uncertainty=CONFIG.predict.uncertainty,
+        code=code_with_method("calibrate_uncertainty"),
+    message:
+        "Calibrate the uncertainty of {wildcards.structure} by {wildcards.experiment}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/calibrate_uncertainty.py"
+
+
+rule measure_uncertainty:
+    input:
+        models=models_of_run,
+        calibration=rules.calibrate_uncertainty.output,
+        test=TEST_SET,
+    output:
+        scores=f"{EVALUATION}/uncertainty/{{structure}}.csv",
+        levels=f"{EVALUATION}/uncertainty/{{structure}}_levels.csv",
+    log:
+        "results/logs/measure_uncertainty/{experiment}/seed-{seed}/{structure}.log",
+    benchmark:
+        "results/benchmarks/measure_uncertainty/{experiment}/seed-{seed}/{structure}.tsv"
+    wildcard_constraints:
+        seed=SEED_OR_ALL,
+    conda:
+        "../envs/ssp.yaml"
+    threads: threads_of_network
+    resources:
+        gpu=1,
+        mem_mb=growing(8000),
+        runtime=growing(4 * 60),
+    params:
+        precision=CONFIG.train.precision,
+        predict=window_values(),
+        uncertainty=CONFIG.predict.uncertainty,
+        code=code_with_method("measure_uncertainty"),
+    message:
+        "Measure the uncertainty of {wildcards.structure} by {wildcards.experiment}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/measure_uncertainty.py"
+
+
 rule predict_composite:
     input:
         model=MODEL_FILE,

@@ -3,7 +3,8 @@
 
 rule predict_images:
     input:
-        model=MODEL_FILE,
+        models=models_of_run,
+        calibrations=of_uncertain_run(f"{EVALUATION}/calibration/{{structure}}.csv"),
     output:
         table=f"{IMAGES}/batch-{{batch}}.csv",
         images=directory(f"{IMAGES}/batch-{{batch}}"),
@@ -11,6 +12,8 @@ rule predict_images:
         "results/logs/predict_images/{experiment}/seed-{seed}/{batch}.log",
     benchmark:
         "results/benchmarks/predict_images/{experiment}/seed-{seed}/{batch}.tsv"
+    wildcard_constraints:
+        seed=SEED_OR_ALL,
     conda:
         "../envs/ssp.yaml"
     threads: threads_of_network
@@ -23,6 +26,7 @@ rule predict_images:
         precision=CONFIG.train.precision,
         predict=window_values(),
         output=output_values(),
+        uncertainty=CONFIG.predict.uncertainty,
         code=code_with_method("predict_images"),
     message:
         "Predict images by {wildcards.experiment}, seed {wildcards.seed}: job {wildcards.batch}"
@@ -39,6 +43,8 @@ rule list_predictions:
         "results/logs/list_predictions/{experiment}/seed-{seed}.log",
     benchmark:
         "results/benchmarks/list_predictions/{experiment}/seed-{seed}.tsv"
+    wildcard_constraints:
+        seed=SEED_OR_ALL,
     conda:
         "../envs/ssp.yaml"
     resources:

@@ -146,6 +146,8 @@ rule trust_page:
             structure=scored_structures(wildcards.experiment),
             **wildcards,
         ),
+        uncertainty=of_uncertain_run(f"{EVALUATION}/uncertainty/{{structure}}.csv"),
+        levels=of_uncertain_run(f"{EVALUATION}/uncertainty/{{structure}}_levels.csv"),
     output:
         page=report(
             f"{FIGURES}/trust.html",

@@ -107,7 +107,7 @@ rule evaluate:
 
 rule predict:
     input:
-        of_each_run(f"{IMAGES}.csv") if CONFIG.predict.images else [],
+        expand(f"{IMAGES}.csv", experiment=CONFIG.experiment, seed=UNCERTAIN_RUNS) if CONFIG.predict.images else [],
     message:
         "The predictions of predict.images"
 

@@ -352,6 +352,27 @@ def predict(
             help="Also predict the image flipped along these axes (of zyx), and average. Each axis doubles the time.",
         ),
     ] = "",
+    uncertainty: Annotated[
+        Literal["flips", "seeds", "both"] | None,
+        typer.Option(
+            metavar="KIND",
+            show_default="none",
+            help="Add the uncertainty of each voxel: flips, seeds (with --also) or both.",
+        ),
+    ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="MODEL",
+            parser=_local_model,
+            show_default="none",
+            help="Further model, of another seed or method, for the uncertainty. Repeat it for several.",
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", show_default="none", help="Calibrations that the workflow wrote."),
+    ] = None,
     precision: Annotated[
         Literal["auto", "float32", "bf16", "fp16"],
         typer.Option(
@@ -384,13 +405,21 @@ def predict(
     from ssp_model.prediction.predictor import Predictor
     from ssp_model.prediction.requests import ImageRequest, find_requests
     from ssp_model.prediction.scratch import stopped_in_a_sentence
+    from ssp_model.prediction.uncertainty import find_calibrations, make_ensemble
 
+    if uncertainty is None and (also or calibration):
+        raise InputError("--also and --calibration are for the uncertainty; add --uncertainty flips, seeds or both.")
     with stopped_in_a_sentence():
         requests = find_requests(images, ImageRequest(Path(), channel, scene, time, voxel_size))
         prepare_folder(output, [request.path for request in requests])
-        predictor = Predictor(model, None, precision, threads, device=device, overlap=overlap, flips=flips)
+        predictor, *others = (
+            Predictor(path, None, precision, threads, device=device, overlap=overlap, flips=flips)
+            for path in (model, *(also or ()))
+        )
+        calibrations = find_calibrations(calibration) if calibration else ()
+        ensemble = make_ensemble([predictor, *others], uncertainty, calibrations)
         memory = int(max_memory * 1e9) if max_memory else None
-        settings = OutputSettings(tuple(structure or ()), grid, format_, pixels, memory)
+        settings = OutputSettings(tuple(structure or ()), grid, format_, pixels, memory, ensemble)
         outcomes = predict_images(predictor, requests, output, settings, overwrite=overwrite)
     raise typer.Exit(any(outcome.status == "failed" for outcome in outcomes))
 

@@ -431,8 +431,11 @@ class PredictConfig(Section):
     )
 
 
+UncertaintyKind = Literal["flips", "seeds", "both"]
+
+
 class PredictImagesConfig(PredictConfig):
-    """The sliding window over whole images, and images to predict."""
+    """The sliding window over whole images, images to predict, and their uncertainty."""
 
     images: tuple[Address, ...] | None = Field(
         description="Images to predict with the model: files, patterns (`plates/*.czi`), folders, and tables (`.csv`, "
@@ -453,6 +456,11 @@ class PredictImagesConfig(PredictConfig):
         "over its own range, which the file tells. `uint16` takes half the disk."
     )
     images_per_job: int = Field(ge=1, description="Number of these images that one job predicts.")
+    uncertainty: UncertaintyKind | None = Field(
+        description="Also say how uncertain each voxel is (see docs/scores.md): by the spread of the predictions "
+        "over `flips` of the image, over the models of all `seeds`, or over `both`. The prediction is then their mean. "
+        "It takes as many times longer as there are predictions. Null for off."
+    )
 
 
 PANEL_NAMES = ("noise", "resolution", "objects")
@@ -578,4 +586,16 @@ class Config(Section):
             raise ValueError("seeds must all differ")
         if self.evaluate.model and len(self.seeds) > 1:
             raise ValueError("evaluate.model is one model, so there can be only one of seeds")
+        return self
+
+    @model_validator(mode="after")
+    def _uncertainty_has_models(self) -> Self:
+        kind = self.predict.uncertainty
+        if kind in ("seeds", "both") and len(self.seeds) == 1:
+            mend = "" if self.evaluate.model else "several seeds, such as seeds: [0, 1, 2], or "
+            source = "evaluate.model is one" if self.evaluate.model else "there is only one of seeds"
+            raise ValueError(
+                f"predict.uncertainty is {kind!r}, which needs several models, but {source}; give {mend}flips in its "
+                "place"
+            )
         return self

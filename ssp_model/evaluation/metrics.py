@@ -197,6 +197,16 @@ ALL_METRICS: dict[str, Metric] = {
 """Those of voxels, then those of panels, by name."""
 
 
+UNCERTAINTY = (
+    Metric("mse", "MSE of the mean", higher_is_better=False, digits=3),
+    Metric("calibration_error_before", "Calibration error before", higher_is_better=False, digits=2),
+    Metric("calibration_error_after", "Calibration error after", higher_is_better=False, digits=2),
+    Metric("error_most_certain", "Error where most certain", higher_is_better=None, digits=2),
+    Metric("error_least_certain", "Error where least certain", higher_is_better=None, digits=2),
+)
+"""What is measured of the uncertainty of a structure, over all its test images."""
+
+
 def label(metric: str) -> str:
     """Return what a person calls a metric."""
     return METRIC[metric].title

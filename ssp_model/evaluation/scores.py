@@ -136,9 +136,9 @@ def _resampled_means(
     return np.concatenate([mean_of(metrics, values[part]) for part in parts])
 
 
-def with_interval(row: pd.Series, metric: str) -> str:
-    """Write a mean with its interval, from a row of `summarise`'s tables."""
-    digits = ALL_METRICS[metric].digits
+def with_interval(row: pd.Series, metric: str, digits: int | None = None) -> str:
+    """Write a mean with its interval, from a row of `summarise`'s tables. Without digits, the metric says them."""
+    digits = ALL_METRICS[metric].digits if digits is None else digits
     if pd.isna(row[metric]):
         return "undefined"
     if pd.isna(row[f"{metric}_low"]):

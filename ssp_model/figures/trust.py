@@ -82,3 +82,31 @@ def plot_shell_correlation(curves: Mapping[str, pd.DataFrame]) -> Figure:
     figure.supxlabel("size of details in um (finer to the right)", fontsize=9)
     figure.supylabel("correlation of prediction and target", fontsize=9)
     return figure
+
+
+@style()
+def plot_reliability(levels: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw expected against real error of each structure, before and after the calibration.
+
+    Parameters
+    ----------
+    levels : mapping
+        By structure, a row for each level of uncertainty, with `spread`, `expected` and `error`.
+    """
+    num_columns = min(len(levels), 4)
+    num_rows = -(-len(levels) // num_columns)
+    figure = Figure(figsize=(2.6 * num_columns + 0.5, 2.6 * num_rows + 0.5), layout="constrained")
+    grid = figure.subplots(num_rows, num_columns, squeeze=False)
+    for axes in grid.flat[len(levels) :]:
+        axes.set_visible(False)
+    for axes, (structure, table) in zip(grid.flat, levels.items(), strict=False):
+        end = 1.05 * table[["spread", "expected", "error"]].to_numpy().max()
+        axes.plot([0, end], [0, end], color=GREY, lw=0.8)
+        axes.plot(table.spread, table.error, "o--", color=ORANGE, ms=3, lw=1, label="before calibration")
+        axes.plot(table.expected, table.error, "o-", color=BLUE, ms=3, lw=1.5, label="after calibration")
+        axes.set(title=structure, xlim=(0, end), ylim=(0, end), aspect="equal")
+        axes.grid(alpha=0.2)
+    grid[0, 0].legend(fontsize=7, loc="lower right")
+    figure.supxlabel("expected error", fontsize=9)
+    figure.supylabel("real error", fontsize=9)
+    return figure

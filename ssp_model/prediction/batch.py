@@ -78,7 +78,8 @@ def predict_images(
             _check_disk(to_do, folder, settings)
             _tell_work(to_do, predictor, settings)
             _tell_reference(predictor)
-            voxels = sum(plan.num_voxels(len(settings.structures)) for plan in to_do)
+            members = len(settings.ensemble.members) if settings.ensemble else 1
+            voxels = sum(plan.num_voxels(len(settings.structures) * members) for plan in to_do)
             with progress("predict", voxels, "voxels") as advance:
                 outcomes += [_predict(plan, predictor, settings, scratch, advance) for plan in to_do]
     tell_outcomes(outcomes)
@@ -125,7 +126,8 @@ def _check_outputs(plans: Sequence[Plan], paths: Sequence[Path], predictor: Pred
 def _tell_work(plans: Sequence[Plan], predictor: Predictor, settings: OutputSettings) -> None:
     num_structures = len(settings.structures)
     num_images, num_times = len({plan.request.path for plan in plans}), sum(len(plan.times) for plan in plans)
-    num_windows = sum(len(plan.times) * predictor.windows.count(plan.model_shape) for plan in plans) * num_structures
+    count = settings.ensemble.count if settings.ensemble else predictor.windows.count
+    num_windows = sum(len(plan.times) * count(plan.model_shape) for plan in plans) * num_structures
     voxels = sum(plan.num_voxels(1) for plan in plans)
     what = [counted(num_images, "image")]
     what += [counted(len(plans), "scene")] * (len(plans) > num_images)
@@ -151,7 +153,7 @@ def _tell_reference(predictor: Predictor) -> None:
 
 
 def _check_disk(plans: Sequence[Plan], folder: Path, settings: OutputSettings) -> None:
-    scratch = max(plan.scratch_bytes(len(settings.structures)) for plan in plans)
+    scratch = max(plan.scratch_bytes(len(settings.channel_names)) for plan in plans)
     outputs = sum(plan.output_bytes(settings) for plan in plans)
     free = shutil.disk_usage(folder).free
     text = f"{size_text(outputs)} for the predictions (less if they compress well) and {size_text(scratch)} meanwhile"

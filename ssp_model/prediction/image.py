@@ -13,7 +13,7 @@ import psutil
 
 from ssp_model.data.preprocess import Statistics, standardise, to_model_voxels
 from ssp_model.images.description import Voxels
-from ssp_model.images.ome_output import TRANSMITTED_LIGHT, IntensityMapping, OmeContent, naming_a_full_disk
+from ssp_model.images.ome_output import IntensityMapping, OmeContent, naming_a_full_disk
 from ssp_model.images.ome_tiff import write_ome_tiff
 from ssp_model.images.ome_zarr import write_ome_zarr
 from ssp_model.images.reader import Image, open_file
@@ -122,8 +122,15 @@ def _predict_time(
         held = psutil.Process().memory_info().rss
         memory = settings.memory - held - predictor.windows.strip_bytes(signal.shape)
         memory = min(max(memory, 0), MEMORY_ON_CPU)
-        predictor.predict_signal(signal, structure, out=out, advance=advance, memory=memory)
         channels.append(_Channel(_prediction_planes(time, plan, settings.grid, out), out))
+        if settings.ensemble:
+            spread = time.place(f"uncertainty {structure}", signal.shape, np.dtype(np.float32))
+            settings.ensemble.predict_signal(
+                signal, structure, mean=out, uncertainty=spread, advance=advance, memory=memory
+            )
+            channels.append(_Channel(_uncertainty_planes(time, plan, settings.grid, spread), spread))
+        else:
+            predictor.predict_signal(signal, structure, out=out, advance=advance, memory=memory)
     return channels, likeness
 
 
@@ -139,6 +146,12 @@ def _prediction_planes(time: _Time, plan: Plan, grid: Grid, predicted: Voxels) -
     if grid == "model":
         return lambda: planes_of(predicted)
     return lambda: on_image_grid(predicted, plan.shape_zyx, time.shared_place)
+
+
+def _uncertainty_planes(time: _Time, plan: Plan, grid: Grid, uncertainty: Voxels) -> Planes:
+    planes = _prediction_planes(time, plan, grid, uncertainty)
+    # a cubic resize goes a little below zero beside steep rises
+    return lambda: (np.maximum(plane, 0) for plane in planes())
 
 
 def _content(
@@ -157,7 +170,7 @@ def _content(
         ]
     return OmeContent(
         (len(plan.times), len(of_channel), *plan.output_shape(settings.grid)),
-        (TRANSMITTED_LIGHT, *settings.structures),
+        settings.channel_names,
         plan.size_um,
         mappings=mappings,
         contrast_limits=limits,

@@ -13,11 +13,13 @@ from ssp_model.data.preprocess import resized_shape
 from ssp_model.errors import InputError
 from ssp_model.hardware import free_memory
 from ssp_model.images.description import Sizes
+from ssp_model.images.ome_output import TRANSMITTED_LIGHT
 from ssp_model.images.reader import TIME_IS_Z, Image, ImageFile, open_file
 from ssp_model.prediction.grid import factors_to_model, sizes_on_model_grid
 from ssp_model.prediction.outputs import SUFFIX, OutputFormat, scene_parts
 from ssp_model.prediction.predictor import Grid, Predictor, only_channel
 from ssp_model.prediction.requests import ImageRequest
+from ssp_model.prediction.uncertainty import Ensemble
 
 USUAL_MEMORY = 2 * 10**9
 """Bytes of memory that a prediction takes on a CPU at most, unless a single window and a strip need more."""
@@ -44,6 +46,8 @@ class OutputSettings:
         `float32`: standardised intensities. `uint16`: each channel mapped over its own range, the mapping stored.
     max_memory : int, or None
         Bytes of memory that the process may take; without, about 2 GB, or what one window and one strip need.
+    ensemble : Ensemble, or None
+        What predicts, in place of one model, where each structure also gets a channel of its uncertainty.
     """
 
     structures: tuple[str, ...] = ()
@@ -51,6 +55,13 @@ class OutputSettings:
     format: OutputFormat = "ome-tiff"
     pixels: Pixels = "float32"
     max_memory: int | None = None
+    ensemble: Ensemble | None = None
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The channels of an output."""
+        kinds = ("{}", "{} uncertainty") if self.ensemble else ("{}",)
+        return (TRANSMITTED_LIGHT, *(kind.format(name) for name in self.structures for kind in kinds))
 
     @property
     def memory(self) -> int:
@@ -101,20 +112,20 @@ class Plan:
         """Voxels of the output, Z, Y, X."""
         return self.shape_zyx if grid == "image" else self.model_shape
 
-    def num_voxels(self, num_structures: int) -> int:
+    def num_voxels(self, num_predictions: int) -> int:
         """Return the voxels to predict, at the model's voxel size."""
-        return math.prod(self.model_shape) * len(self.times) * num_structures
+        return math.prod(self.model_shape) * len(self.times) * num_predictions
 
-    def scratch_bytes(self, num_structures: int) -> int:
+    def scratch_bytes(self, num_channels: int) -> int:
         """Return what is kept meanwhile: raw and predicted volumes of all time points, and two that change."""
-        kept = self.itemsize * math.prod(self.shape_zyx) + 4 * math.prod(self.model_shape) * (1 + num_structures)
+        kept = self.itemsize * math.prod(self.shape_zyx) + 4 * math.prod(self.model_shape) * num_channels
         depth = max(self.shape_zyx[0], self.model_shape[0])
         return len(self.times) * kept + 2 * 4 * depth * math.prod(self.model_shape[1:])
 
     def output_bytes(self, settings: OutputSettings) -> int:
         """Return the size of the output with its smaller levels, as if it could not be compressed."""
         itemsize = 2 if settings.pixels == "uint16" else 4
-        voxels = math.prod(self.output_shape(settings.grid)) * len(self.times) * (1 + len(settings.structures))
+        voxels = math.prod(self.output_shape(settings.grid)) * len(self.times) * len(settings.channel_names)
         return itemsize * voxels * 4 // 3
 
 
@@ -211,6 +222,7 @@ def _provenance(predictor: Predictor, settings: OutputSettings) -> dict[str, str
         "flips": predictor.windows.flips,
         "precision": predictor.compute.precision,
         "device": str(predictor.compute.device),
+        **(settings.ensemble.provenance(settings.structures) if settings.ensemble else {}),
     }
 
 

@@ -15,7 +15,6 @@ import torch
 
 from ssp_model.data.preprocess import to_model_voxels
 from ssp_model.errors import InputError
-from ssp_model.files import sha256_of
 from ssp_model.images.description import Voxels, listed_channels
 from ssp_model.images.reader import Image
 from ssp_model.prediction.array_image import opened_image
@@ -23,7 +22,7 @@ from ssp_model.prediction.grid import factors_to_model, on_image_grid
 from ssp_model.prediction.likeness import Reference
 from ssp_model.prediction.memory import SMALLEST_WINDOW, window_bytes
 from ssp_model.prediction.signal_predictor import Advance, SignalPredictor
-from ssp_model.prediction.sliding_window import Place, predict_strips, predict_windows
+from ssp_model.prediction.sliding_window import Place, predict_windows
 
 logger = logging.getLogger(__name__)
 
@@ -114,15 +113,10 @@ class Predictor(SignalPredictor):
         InputError
             As for `predict`.
         """
-        network = self._specialised(self.info.task(structure))
+        self.info.task(structure)
         with opened_image(image, voxel_size_um) as opened:
             signal = self._signal(opened, channel)
-        yield from predict_strips(network, signal, self.windows, self.compute.autocast)
-
-    @cached_property
-    def sha256(self) -> str:
-        """SHA-256 checksum of the model file."""
-        return sha256_of(self.path)
+        yield from self.predict_strips(signal, structure)
 
     @cached_property
     def reference(self) -> Reference | None:

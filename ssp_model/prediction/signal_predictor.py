@@ -1,19 +1,22 @@
 """The model of a file, predicting signals that are prepared: what evaluation and prediction share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from ssp_model.config.read import parse_section
 from ssp_model.config.schema import PredictConfig
 from ssp_model.errors import InputError
+from ssp_model.files import sha256_of
 from ssp_model.hardware import Compute
 from ssp_model.images.description import Voxels
 from ssp_model.models.model_file import load_model
 from ssp_model.models.store import local_model
-from ssp_model.prediction.sliding_window import Windows, predict_volume, specialised
+from ssp_model.prediction.sliding_window import Place, Way, Windows, predict_strips, predict_volume, specialised
 
 Advance = Callable[[float], None]
 """Told how many voxels more are done, at the model's voxel size."""
@@ -109,6 +112,31 @@ class SignalPredictor:
         network = self._specialised(self.info.task(structure))
         autocast = self.compute.autocast
         return predict_volume(network, signal, self.windows, autocast, out, advance=advance, memory=memory)
+
+    def predict_strips(
+        self, signal: Voxels, structure: str, ways: Sequence[Way] | None = None, *, memory: int | None = None
+    ) -> Iterator[tuple[Place, np.ndarray]]:
+        """Predict one structure in an image that is prepared, strip by strip.
+
+        Parameters
+        ----------
+        signal, structure :
+            As for `predict_signal`.
+        ways, memory : optional
+            As for `sliding_window.predict_strips`, which says what is yielded.
+
+        Raises
+        ------
+        InputError
+            The model does not know the structure.
+        """
+        network = self._specialised(self.info.task(structure))
+        yield from predict_strips(network, signal, self.windows, self.compute.autocast, memory=memory, ways=ways)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 checksum of the model file."""
+        return sha256_of(self.path)
 
     def structures(self, wanted: Sequence[str] | None) -> tuple[str, ...]:
         """Return the structures to predict, each once: all that the model knows if none is wanted.

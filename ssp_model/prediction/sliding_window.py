@@ -34,6 +34,9 @@ STRIP_ARRAYS = 5
 Place = tuple[slice, ...]
 """Where a part lies in a volume: slices along Z, Y and X."""
 
+Way = tuple[int, ...]
+"""How a window is flipped before it is predicted: axes of (N, 1, Z, Y, X); none for a window as it is."""
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -70,7 +73,11 @@ class Windows:
 
     def count(self, shape: Sequence[int]) -> int:
         """Return how many windows the network sees of an image, flipped ones included."""
-        return math.prod(map(len, self.starts(self.padded(shape)))) * 2 ** len(self.flips)
+        return self.num_places(shape) * 2 ** len(self.flips)
+
+    def num_places(self, shape: Sequence[int]) -> int:
+        """Return at how many places windows lie in an image."""
+        return math.prod(map(len, self.starts(self.padded(shape))))
 
     def padded(self, shape: Sequence[int]) -> list[int]:
         """Return the shape of an image once it is at least as large as a window."""
@@ -177,6 +184,7 @@ def predict_strips(
     *,
     advance: Callable[[float], None] | None = None,
     memory: int | None = None,
+    ways: Sequence[Way] | None = None,
 ) -> Iterator[tuple[Place, np.ndarray]]:
     """Predict one structure in an image, strip by strip.
 
@@ -193,6 +201,8 @@ def predict_strips(
         As for `predict_volume`.
     memory : int, optional
         Bytes that the windows predicted at once may take on a CPU.
+    ways : sequence of Way, optional
+        How windows are flipped, in place of all ways of `windows.flips`.
 
     Yields
     ------
@@ -208,6 +218,7 @@ def predict_strips(
     blend = Blend(np.moveaxis(window_weights(windows.patch), axis, 0), *plane_shape)
     at_once = windows_at_once(network, windows.patch, autocast, memory)
     places = list(product(*corners))
+    ways = ways_of(windows.flips) if ways is None else ways
     num_voxels, num_windows, done = math.prod(signal.shape), len(strip_starts) * len(places), 0
     for start, next_start in pairwise([*strip_starts, length]):
         strip = np.moveaxis(signal[_along(axis, start, start + patch[0])], axis, 0)
@@ -217,7 +228,7 @@ def predict_strips(
             for n, (row, column) in enumerate(some):
                 window = strip[:, row : row + patch[1], column : column + patch[2]]
                 batch[n, 0] = np.moveaxis(window, 0, axis)
-            predicted = predict_windows(network, torch.from_numpy(batch), autocast, windows.flips)
+            predicted = predict_windows(network, torch.from_numpy(batch), autocast, ways)
             for (row, column), window in zip(some, predicted[:, 0].numpy(), strict=True):
                 blend.add(row, column, np.moveaxis(window, axis, 0))
             before, done = done, done + len(some)
@@ -229,16 +240,22 @@ def predict_strips(
         yield _along(axis, start, start + len(finished)), np.moveaxis(finished, 0, axis)
 
 
+def ways_of(flips: str) -> list[Way]:
+    """Return all ways to flip a window along some of these axes, of `zyx`; first the window as it is."""
+    axes = ["zyx".index(axis) + 2 for axis in flips]
+    return [way for count in range(len(axes) + 1) for way in combinations(axes, count)]
+
+
 @torch.inference_mode()
-def predict_windows(network: nn.Module, windows: Tensor, autocast: Autocast | None, flips: str = "") -> Tensor:
-    """Predict windows, (N, 1, Z, Y, X), on the network's device; float32, on the CPU."""
+def predict_windows(
+    network: nn.Module, windows: Tensor, autocast: Autocast | None, ways: Sequence[Way] = ((),)
+) -> Tensor:
+    """Predict windows, (N, 1, Z, Y, X), on the network's device; float32, on the CPU: the mean over ways to flip."""
     device = next(network.parameters()).device
     windows = windows.to(device, memory_format=torch.channels_last_3d)
-    axes = ["zyx".index(axis) + 2 for axis in flips]
-    ways = [way for count in range(len(axes) + 1) for way in combinations(axes, count)]
     with autocast() if autocast else nullcontext():
         predictions = [network(windows.flip(way) if way else windows).float().flip(way) for way in ways]
-    return (torch.stack(predictions).mean(0) if axes else predictions[0]).cpu()
+    return (torch.stack(predictions).mean(0) if len(ways) > 1 else predictions[0]).cpu()
 
 
 T = TypeVar("T")

@@ -29,6 +29,8 @@ STAGES = {
     "train_structure": "train the networks of single structures",
     "join_models": "train the networks of single structures",
     "evaluate_structure": "predict and score the test images",
+    "calibrate_uncertainty": "measure the uncertainty",
+    "measure_uncertainty": "measure the uncertainty",
     "summarise_scores": "summarise the scores",
     "measure_cost": "measure what the models cost",
     "predict_composite": "predict all structures in one image",

@@ -81,7 +81,7 @@ def score_table(
     """
     frame, texts, details = left.reset_index(drop=True), {}, {}
     for metric in metrics:
-        written = [with_interval(row, metric.name).partition(" ") for _, row in scores.iterrows()]
+        written = [with_interval(row, metric.name, metric.digits).partition(" ") for _, row in scores.iterrows()]
         frame[metric.title] = scores[metric.name].to_numpy()
         texts[metric.title] = [mean for mean, _, _ in written]
         details[metric.title] = [interval for _, _, interval in written]

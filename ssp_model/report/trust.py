@@ -8,11 +8,11 @@ import pandas as pd
 
 from ssp_model.config.schema import ScoringConfig
 from ssp_model.data.dataset import Dataset, shared_groups
-from ssp_model.evaluation.metrics import METRIC, PANELS, Metric
+from ssp_model.evaluation.metrics import METRIC, PANELS, UNCERTAINTY, Metric
 from ssp_model.evaluation.objects import kind_of, why_not
 from ssp_model.evaluation.scores import read_scores
 from ssp_model.figures.style import save
-from ssp_model.figures.trust import plot_ceilings, plot_shell_correlation
+from ssp_model.figures.trust import plot_ceilings, plot_reliability, plot_shell_correlation
 from ssp_model.report.html import Table, write_page
 from ssp_model.report.runs import read_runs, score_table
 
@@ -20,6 +20,19 @@ SHOWN: dict[str, Sequence[Metric]] = {
     "noise": (METRIC["r2"], *PANELS["noise"][:2], METRIC["pearson"], *PANELS["noise"][2:])
 }
 """What the table of a panel shows, if not its own metrics alone."""
+
+
+class Uncertainty(NamedTuple):
+    """How the uncertainty was measured, a file for each structure, as `evaluation.uncertainty.Files` has them.
+
+    Attributes
+    ----------
+    scores, levels : sequence of path
+        In the same order.
+    """
+
+    scores: Sequence[str | Path]
+    levels: Sequence[str | Path]
 
 
 class Scores(NamedTuple):
@@ -33,12 +46,15 @@ class Scores(NamedTuple):
         Curves of each structure's images, as `evaluate_structure` writes them. The file has the structure's name.
     train_set : path, or None
         Dataset that the model was trained on, where it is known.
+    uncertainty : Uncertainty, or None
+        None if it was not measured.
     """
 
     per_image: str | Path
     per_structure: str | Path
     curves: Sequence[str | Path]
     train_set: str | Path | None
+    uncertainty: Uncertainty | None = None
 
 
 def trust_page(scores: Scores, scoring: ScoringConfig, page: str | Path) -> None:
@@ -65,6 +81,13 @@ def trust_page(scores: Scores, scoring: ScoringConfig, page: str | Path) -> None
     if any((table.curve == "fsc_xy").any() for table in of_structures.values()):
         figures["resolution"] = folder / "resolution.svg"
         save(plot_shell_correlation(of_structures), figures["resolution"])
+    kind = None
+    if scores.uncertainty:
+        measured = pd.concat(map(pd.read_csv, scores.uncertainty.scores), ignore_index=True)
+        kind, tables["uncertainty"] = measured.uncertainty[0], uncertainty_table(measured)
+        figures["uncertainty"] = folder / "uncertainty.svg"
+        levels = dict(zip(measured.structure, map(pd.read_csv, scores.uncertainty.levels), strict=True))
+        save(plot_reliability(levels), figures["uncertainty"])
     write_page(
         page,
         "trust.html.j2",
@@ -72,6 +95,7 @@ def trust_page(scores: Scores, scoring: ScoringConfig, page: str | Path) -> None
         seed=means.seed[0],
         tables=tables,
         figures=figures,
+        uncertainty=kind,
         groups=groups_table(images),
         shared_groups=groups_shared(images, scores.train_set),
         kinds=kinds_table(list(means.structure), scoring),
@@ -100,6 +124,11 @@ def kinds_table(structures: Sequence[str], scoring: ScoringConfig) -> Table:
     """Say how each structure is segmented, and what is left out."""
     rows = [(name, kind_of(name, scoring) or "none", why_not(name, scoring)) for name in structures]
     return Table(pd.DataFrame(rows, columns=["structure", "segmented as", "left out"]))
+
+
+def uncertainty_table(measured: pd.DataFrame) -> Table:
+    """List how well the uncertainty of each structure agrees with the error."""
+    return score_table(measured[["structure", "images"]], measured, metrics=UNCERTAINTY)
 
 
 def panel_table(name: str, means: pd.DataFrame) -> Table:

@@ -24,7 +24,10 @@ def imports_of(script: str) -> str:
     return "\n".join(ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
 
 
-@pytest.mark.parametrize("script", ["evaluate_structure", "predict_composite", "predict_images"])
+@pytest.mark.parametrize(
+    "script",
+    ["evaluate_structure", "calibrate_uncertainty", "measure_uncertainty", "predict_composite", "predict_images"],
+)
 def test_prediction_needs_torch_and_little_else(script):
     packages = imported(imports_of(script))
     assert "torch" in packages

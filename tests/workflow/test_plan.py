@@ -88,6 +88,26 @@ def test_images_to_predict_are_shared_among_jobs(tmp_path, model):
     assert "*.nd2 matches no image; correct the pattern." in ran.stdout + ran.stderr
 
 
+def test_uncertainty_is_calibrated_and_measured_before_images_are_predicted(tmp_path, model):
+    (tmp_path / "a.czi").touch()
+    images = {"images": ["a.czi"]}
+    config = {"predict": {**images, "uncertainty": "flips"}, "seeds": [0, 1]}
+    counts = job_counts(plan(tmp_path, "report", "predict", config=config))
+    assert (counts["calibrate_uncertainty"], counts["measure_uncertainty"]) == (24, 24)
+    assert (counts["predict_images"], counts["list_predictions"], counts["trust_page"]) == (2, 2, 2)
+    # a prediction that is the mean of all seeds is made once
+    for kind in ("seeds", "both"):
+        config["predict"]["uncertainty"] = kind
+        counts = job_counts(plan(tmp_path, "report", "predict", config=config))
+        assert (counts["calibrate_uncertainty"], counts["measure_uncertainty"]) == (12, 12)
+        assert (counts["train_model"], counts["predict_images"], counts["trust_page"]) == (2, 1, 2)
+    # there may be no validation images of a model from elsewhere
+    config = {"predict": {**images, "uncertainty": "flips"}, "evaluate": {"model": str(model)}}
+    assert job_counts(plan(tmp_path, "predict", config=config)) == {
+        "predict_images": 1, "list_predictions": 1, "predict": 1, "total": 3,
+    }  # fmt: skip
+
+
 def test_a_model_at_an_address_is_planned_without_a_network(tmp_path):
     address = "https://nowhere.invalid/model.safetensors#sha256="
     (tmp_path / "a.czi").touch()
@@ -236,6 +256,8 @@ def test_rules_count_the_code_of_their_method(spied, tmp_path, evaluate, methods
         "measure_cost": methods_evaluated,
         "training_page": methods_evaluated,
         "evaluate_structure": methods_evaluated,
+        "calibrate_uncertainty": methods_evaluated,
+        "measure_uncertainty": methods_evaluated,
         "predict_composite": methods_evaluated,
         "predict_images": methods_evaluated,
         "model_card_page": methods_evaluated,

@@ -80,6 +80,12 @@ METHODS = (
 CHARACTERS = "should have only the characters A-Z, a-z, 0-9, _ and -, and begin with a letter or a digit"
 
 
+UNCERTAIN = (
+    "predict.uncertainty is '{kind}', which needs several models, but there is only one of seeds; give several seeds, "
+    "such as seeds: [0, 1, 2], or flips in its place."
+)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
@@ -119,6 +125,14 @@ CHARACTERS = "should have only the characters A-Z, a-z, 0-9, _ and -, and begin 
         ("seeds", [2**32], "wrong: entry 1 of seeds is 4294967296 but should be less than 4294967296."),
         ("seeds", [1, 1], "seeds must all differ"),
         ("predict.flips", "q", "predict.flips is 'q' but should be some of the letters zyx, in this order."),
+        (
+            "predict.uncertainty",
+            "dropout",
+            "predict.uncertainty is 'dropout' but should be 'flips', 'seeds' or 'both'.",
+        ),
+        ("predict.uncertainty", True, "predict.uncertainty is true but should be 'flips', 'seeds' or 'both'."),
+        ("predict.uncertainty", "seeds", UNCERTAIN.format(kind="seeds")),
+        ("predict.uncertainty", "both", UNCERTAIN.format(kind="both")),
         ("model", None, "model is null but should hold keys (method, width, ...)."),
         ("model", [], "model is [] but should hold keys (method, width, ...)."),
         ("model", "repmode", "model is 'repmode' but should hold keys (method, width, ...)."),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssp_model.figures.trust import LOWEST_R2, plot_ceilings, plot_shell_correlation
+from ssp_model.figures.trust import LOWEST_R2, plot_ceilings, plot_reliability, plot_shell_correlation
 
 
 @pytest.mark.parametrize("number", [1, 5])
@@ -32,3 +32,14 @@ def test_each_image_has_its_ceiling():
     dots = [line.get_xdata().tolist() for line in axes.lines if len(line.get_xdata())]
     assert dots == [[0.3], [0.1], [0.1, LOWEST_R2]]
     assert axes.get_xlim()[0] < LOWEST_R2
+
+
+@pytest.mark.parametrize("number", [1, 5])
+def test_expected_against_real_error_of_each_structure(number):
+    table = pd.DataFrame({"spread": [0.1, 0.2], "expected": [0.4, 0.9], "error": [0.5, 1.0]})
+    figure = plot_reliability({f"structure {i}": table for i in range(number)})
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in shown] == [f"structure {i}" for i in range(number)]
+    equal, before, after = (line.get_xydata().tolist() for line in shown[-1].lines)
+    assert all(x == y for x, y in equal)
+    assert (before, after) == ([[0.1, 0.5], [0.2, 1.0]], [[0.4, 0.5], [0.9, 1.0]])

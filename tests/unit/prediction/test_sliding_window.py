@@ -9,7 +9,7 @@ from monai.data.utils import dense_patch_slices
 
 from ssp_model.models.authors import state_dict_from_published
 from ssp_model.nn.methods.repmode import RepMode
-from ssp_model.prediction.sliding_window import Blend, Windows, predict_volume, predict_windows, window_weights
+from ssp_model.prediction.sliding_window import Blend, Windows, predict_volume, predict_windows, ways_of, window_weights
 
 
 def test_published_window_weights(golden):
@@ -112,5 +112,5 @@ class Slope(Identity):
 
 def test_flipped_predictions_are_turned_back_and_averaged():
     x = torch.randn(2, 1, 4, 4, 6)
-    assert torch.allclose(predict_windows(Slope(), x, None, "x"), x + 2.5)
-    assert torch.allclose(predict_windows(Slope(), x, None, "zy"), x + torch.arange(6))
+    assert torch.allclose(predict_windows(Slope(), x, None, ways_of("x")), x + 2.5)
+    assert torch.allclose(predict_windows(Slope(), x, None, ways_of("zy")), x + torch.arange(6))

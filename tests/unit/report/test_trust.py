@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from ssp_model.config.schema import ScoringConfig
-from ssp_model.evaluation.metrics import METRICS, PANELS
-from ssp_model.report.trust import Scores, kinds_table, trust_page
+from ssp_model.evaluation.metrics import METRICS, PANELS, UNCERTAINTY
+from ssp_model.report.trust import Scores, Uncertainty, kinds_table, trust_page
 
 STRUCTURES = ["dna", "zo1"]
 SCORING = ScoringConfig(panels=tuple(PANELS), objects={})
@@ -51,6 +51,37 @@ def test_each_panel_has_its_section(tmp_path):
     assert all((tmp_path / f"trust/{name}.png").exists() for name in ("noise", "resolution"))
     # the score beside what is possible
     assert html.index("<button>R²<") < html.index("<button>Highest possible R²<")
+
+
+def write_uncertainty(folder, kind):
+    """Write how the uncertainty of each structure was measured."""
+    numbers = {f"{metric.name}{end}": 0.123 for metric in UNCERTAINTY for end in ("", "_low", "_high")}
+    scores, levels = ([folder / f"{name}{end}.csv" for name in STRUCTURES] for end in ("_scores", "_levels"))
+    for name, table, curve in zip(STRUCTURES, scores, levels, strict=True):
+        row = {"structure": name, "uncertainty": kind, "images": 6, **numbers}
+        pd.DataFrame([row]).to_csv(table, index=False)
+        pd.DataFrame({"voxels": 9, "spread": [0.1, 0.2], "expected": 0.3, "error": 0.4}).to_csv(curve, index=False)
+    return Uncertainty(scores, levels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("flips", "Each image was also predicted flipped."),
+        ("seeds", "by the models of all seeds."),
+        ("both", "by the models of all seeds, and also flipped."),
+    ],
+)
+def test_uncertainty_says_what_it_is_and_does_not_cover(tmp_path, kind, sentence):
+    scores = write_run(tmp_path)._replace(uncertainty=write_uncertainty(tmp_path, kind))
+    trust_page(scores, SCORING, tmp_path / "trust.html")
+    html = " ".join((tmp_path / "trust.html").read_text().split())
+    assert sentence in html
+    assert "does not cover: images unlike those of training and validation" in html
+    assert html.count("0.12 ") == 4 * len(STRUCTURES) or html.count(">0.12") == 4 * len(STRUCTURES), html.count("0.12")
+    assert (tmp_path / "trust/uncertainty.png").exists()
+    trust_page(scores._replace(uncertainty=None), SCORING, tmp_path / "trust.html")
+    assert "does not cover" not in (tmp_path / "trust.html").read_text()
 
 
 def test_what_is_left_out_is_said():
