@@ -60,12 +60,12 @@ def possible_axes(num_axes: int) -> list[Axes]:
 def known_axes(layer: Any) -> Axes | None:
     """Return what the axes of a layer are; None if only the user can say.
 
-    The labels of the axes tell it. Without labels, the only axis that is longer than 1 is taken for Z.
+    The labels of the axes tell it. If none does, the only axis that is longer than 1 is taken for Z.
     """
     labels = [LABELS.get(label.strip().lower()) for label in layer.axis_labels[:-2]]
     kinds = tuple(kind for kind in labels if kind)
-    if len(set(kinds)) == len(labels):
-        return Axes(kinds)
+    if kinds or not labels:
+        return Axes(kinds) if len(set(kinds)) == len(labels) else None
     shape = full_resolution(layer).shape
     long = [axis for axis in range(len(labels)) if shape[axis] > 1] or [len(labels) - 1]
     if len(long) > 1:

@@ -129,7 +129,8 @@ def predict_layer(job: Job, listener: Listener) -> Iterator[list[LayerData]]:
         image = source.image(0, job.voxel_size_um)
         model_shape = resized_shape(image.shape_zyx, factors_to_model(image, predictor.info))
         _check_memory(job, predictor, model_shape)
-        told = _tell(warnings, set(), listener)
+        # what is said here holds for all time points
+        told = _tell([text.replace(", time 0", "", 1) for text in warnings], set(), listener)
         advance = _window_counter(predictor, model_shape, source.num_times * len(names), listener)
         volumes = {name: source.empty_prediction() for name in names}
         for time in range(source.num_times):
@@ -156,12 +157,14 @@ def _in_sentences(layer: str) -> Iterator[None]:
 
 
 def _tell(warnings: Sequence[str], told: set[str], listener: Listener) -> set[str]:
-    """Tell the warnings that were not told before, for another time point either; return all that were told."""
-    texts = [re.sub(", time [0-9]+", "", text) for text in warnings]
-    for text in dict.fromkeys(texts):
-        if text not in told:
-            listener.warning(f"{text}.")
-    return told | set(texts)
+    """Tell the warnings of which none of the kind was told before, for another time point; return the kinds told."""
+    for text in warnings:
+        # time points differ in numbers
+        kind = re.sub(", time [0-9]+|[0-9.]", "", text)
+        if kind not in told:
+            told = told | {kind}
+            listener.warning(f"{text.removesuffix('.')}.")
+    return told
 
 
 def _window_counter(predictor: Predictor, model_shape: Sequence[int], num_volumes: int, listener: Listener) -> Advance:

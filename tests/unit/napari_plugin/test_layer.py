@@ -40,6 +40,7 @@ def test_what_axes_may_be_and_what_they_hold():
         ((2, 4, 5, 6), None, None),
         ((2, 4, 5, 6), ("Channel", "z", "y", "x"), ("channel", "z")),
         ((2, 4, 5, 6), ("z", "z ", "y", "x"), None),
+        ((7, 1, 5, 6), ("t", "?", "y", "x"), None),
         ((1, 4, 5, 6), None, ("time", "z")),
         ((4, 1, 1, 5, 6), None, ("z", "time", "channel")),
         ((1, 1, 5, 6), None, ("time", "z")),

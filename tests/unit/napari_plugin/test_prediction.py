@@ -1,5 +1,6 @@
 """Predictions of layers; without napari and Qt."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +79,24 @@ def test_a_warning_of_all_time_points_is_told_once(job):
     assert heard.warnings == [
         "Layer 'light' gives no pixel size along Z, Y, X: it is resized there by the factor of the training images."
     ]
+
+
+def test_a_warning_of_one_time_point_names_it(job, monkeypatch):
+    predict, done = Predictor.predict, []
+
+    def warn(self, image, *arguments, **options):
+        done.append(image)
+        if len(done) > 1:
+            logging.getLogger("ssp_model.prediction.predictor").warning(
+                "%s is unlike (distance %d.5).", image.name, len(done)
+            )
+        return predict(self, image, *arguments, **options)
+
+    monkeypatch.setattr(Predictor, "predict", warn)
+    heard = Heard()
+    list(predict_layer(replace(job, source=replace(job.source, data=np.concatenate([RAW, RAW]))), heard.listener))
+    assert len(done) == 4
+    assert heard.warnings == ["Layer 'light', time 1 is unlike (distance 2.5)."]
 
 
 def test_memory_is_looked_at_before_anything_is_predicted(job, monkeypatch):
