@@ -280,6 +280,22 @@ def test_one_bad_image_gives_status_1_and_the_others(in_folder, caplog):
         (["good.tif", "--output", "out", "--structure", "golgi"], "does not predict 'golgi'; it predicts tom20, zo1."),
         (["good.tif", "--output", "good.tif"], "good.tif is not a folder"),
         (["good.tif", "--output", ""], "The name of the output folder is empty"),
+        (
+            ["good.tif", "--output", "out", "--calibration", "x"],
+            "--also and --calibration are for the uncertainty; add",
+        ),
+        (
+            ["good.tif", "--output", "out", "--uncertainty", "seeds"],
+            "The uncertainty seeds needs several models, but only model.safetensors is given; name the others with",
+        ),
+        (
+            ["good.tif", "--output", "out", "--uncertainty", "seeds", "--also", "model.safetensors"],
+            "model.safetensors is the same model as model.safetensors, so they never differ; give different models.",
+        ),
+        (
+            ["good.tif", "--output", "out", "--uncertainty", "flips", "--calibration", "none"],
+            "none has no calibration; give a folder of tables",
+        ),
         (["*.czi", "--output", "out"], "*.czi matches no image"),
         (["good.tif", "--output", "out", "--voxel-size", "0.3", "0", "0.1"], "The voxel size is (0.3, 0.0, 0.1) but"),
     ],
@@ -356,6 +372,9 @@ DOORS = {
     "info": ["info", "MODEL"],
     "inspect": ["inspect", "good.tif", "--model", "MODEL"],
     "predict": ["predict", "MODEL", "good.tif", "--output", "out", "--channel", "light"],
+    "predict --also": [
+        *("predict", "model.safetensors", "good.tif", "--output", "out", "--uncertainty", "both", "--also", "MODEL")
+    ],
     "evaluate": ["evaluate", "MODEL", "test.h5", "out", "--config", "config.yaml"],
     "extend": ["extend", "MODEL", "train.h5", "val.h5", "out", "--config", "config.yaml"],
     "extend --dry-run": ["extend", "MODEL", "train.h5", "val.h5", "out", "--config", "config.yaml", "--dry-run"],
