@@ -55,7 +55,14 @@ Channel = Annotated[
 TrainSet = Annotated[Path, typer.Argument(metavar="TRAIN", help="Training dataset, such as train.h5.")]
 ValSet = Annotated[Path, typer.Argument(metavar="VAL", help="Validation dataset, such as val.h5.")]
 TrainingFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for model, history and checkpoint.")]
-TrainingSeed = Annotated[int, typer.Option(metavar="N", help="Random seed for weights, crops and their order.")]
+TrainingSeed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        show_default="the first of seeds in the config",
+        help="Random seed for weights, crops and their order.",
+    ),
+]
 Devices = Annotated[int, typer.Option(metavar="N", help="Processes on each node, a GPU each.")]
 Nodes = Annotated[int, typer.Option(metavar="N", help="Number of nodes; more than 1 needs Slurm.")]
 Cache = Annotated[str, typer.Option(metavar="PLACE", help="Where to read crops from: disk, scratch or memory.")]
@@ -166,7 +173,7 @@ def train(
             help="Structure to train on. Repeat the option for several.",
         ),
     ] = None,
-    seed: TrainingSeed = 0,
+    seed: TrainingSeed = None,
     threads: Threads = 1,
     devices: Devices = 1,
     nodes: Nodes = 1,
@@ -200,7 +207,7 @@ def extend(
             help="Structure to add. Samples of other structures are not used.",
         ),
     ] = None,
-    seed: TrainingSeed = 0,
+    seed: TrainingSeed = None,
     threads: Threads = 1,
     devices: Devices = 1,
     nodes: Nodes = 1,
@@ -235,7 +242,7 @@ def _train(
     folder: Path,
     config: list[Path],
     *,
-    seed: int,
+    seed: int | None,
     structures: list[str] | None,
     where: "Placement",
     dry_run: bool,
@@ -254,7 +261,7 @@ def _train(
         settings.train,
         settings.predict,
         settings.experiment,
-        seed,
+        settings.seeds[0] if seed is None else seed,
         structures=tuple(structures) if structures else None,
         extends=extends,
     )

@@ -242,6 +242,18 @@ def in_folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.parametrize(("option", "seed"), [((), 7), (("--seed", 3), 3)])
+def test_a_training_has_the_seed_of_the_config(in_folder, monkeypatch, option, seed):
+    recipes = []
+    monkeypatch.setattr("ssp_model.training.train.train_model", lambda *arguments, **_: recipes.append(arguments))
+    Path("mine.yaml").write_text("seeds: [7, 8]\n")
+    config = ("--config", PROJECT / "config.yaml", "--config", "mine.yaml")
+    ran = run("train", "train.h5", "val.h5", "out", *config, *option)
+    assert ran.exit_code == 0, ran.output
+    (arguments,) = recipes
+    assert [recipe.seed for recipe in arguments if hasattr(recipe, "seed")] == [seed]
+
+
 def test_statistics_of_training_images_are_shown_in_short(in_folder):
     network, info = load_model("model.safetensors")
     signals = {"version": 1, "num_images": 9, "measures": [{"contrast": 0.5}] * 2}
