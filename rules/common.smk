@@ -252,11 +252,11 @@ def scoring_of_structure(wildcards):
 
 
 def models_of_run(wildcards):
-    """The model of a run, or those of all seeds."""
+    """The model of a run, or those of all seeds; in any case a list."""
     if wildcards.seed == ALL_SEEDS:
         return expand(f"{MODEL}/model.safetensors", experiment=wildcards.experiment, seed=CONFIG.seeds)
     # one from elsewhere has no wildcards to fill in
-    return MODEL_FILE if CONFIG.evaluate.model else MODEL_FILE.format(**wildcards)
+    return [MODEL_FILE if CONFIG.evaluate.model else MODEL_FILE.format(**wildcards)]
 
 
 def of_uncertain_run(pattern):

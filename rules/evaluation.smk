@@ -94,7 +94,7 @@ rule calibrate_uncertainty:
 rule measure_uncertainty:
     input:
         models=models_of_run,
-        calibration=rules.calibrate_uncertainty.output,
+        calibration=rules.calibrate_uncertainty.output[0],
         test=TEST_SET,
     output:
         scores=f"{EVALUATION}/uncertainty/{{structure}}.csv",

@@ -103,6 +103,17 @@ def test_scores_are_means_of_the_images(finished):
     assert images.groupby("structure").place.apply(set).map(lambda places: "median" in places).all()
 
 
+def test_uncertainty_is_measured_without_training_again(finished, tmp_path):
+    config, folder = finished[1], shutil.copytree(finished[0], tmp_path / "run", symlinks=True)
+    ran = snakemake(folder, config | {"predict": {"uncertainty": "flips"}}, "results/report/tiny/seed-0/trust.html")
+    assert ran.returncode == 0, ran.said
+    jobs = set(re.findall(r"\(Rule: (\w+)\)", ran.said))
+    assert jobs == {"calibrate_uncertainty", "measure_uncertainty", "trust_page"}
+    measured = pd.read_csv(folder / "results/evaluation/tiny/seed-0/uncertainty/dna.csv")
+    assert (measured.uncertainty[0], measured.images[0]) == ("flips", 2)
+    assert "Does it know where it is wrong?" in (folder / "results/report/tiny/seed-0/trust.html").read_text()
+
+
 def test_predictions_are_ome_images_with_sizes(finished):
     results = finished[0] / "results"
     images = pd.read_csv(results / "evaluation/tiny/seed-0/per_image.csv")
