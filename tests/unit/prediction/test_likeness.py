@@ -83,6 +83,11 @@ def test_few_training_images_tell_only_of_voxel_sizes():
     assert few.compare(texture(100), (0.6, 0.1, 0.1)).reasons == ("its voxels are 2.0 times coarser in Z",)
 
 
+def test_the_fewer_training_images_the_wider_is_the_limit(reference):
+    few = Reference(signals(FEWEST))
+    assert 1 < few.compare(-texture(100), SIZES).distance < reference.compare(-texture(100), SIZES).distance / 1.5
+
+
 def test_training_images_that_differ_allow_more():
     mixed = Reference(told_of([texture(seed) * (1 if seed % 2 else -1) for seed in range(8)], SIZES))
     assert mixed.compare(-texture(100), SIZES).reasons == ()
