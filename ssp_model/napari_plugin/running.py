@@ -54,7 +54,7 @@ class RunningJob(QObject):
         self._worker.finished.connect(self._end)
         self._counted.connect(self._set_total)
         self._done.connect(self._advance)
-        self._warned.connect(show_warning)
+        self._warned.connect(self._warn)
 
     def start(self) -> None:
         """Start the thread."""
@@ -93,6 +93,9 @@ class RunningJob(QObject):
     def _advance(self, done: int) -> None:
         self.progressed.emit(f"{done:,} of {counted(self._num_windows, 'window')}")
         self._bar.update(done - self._bar.n)
+
+    def _warn(self, text: str) -> None:
+        show_warning(text)
 
     def _show(self, layers: list["LayerData"]) -> None:
         """Add the layers with the first time point; the arrays of the next ones are the same."""
