@@ -40,12 +40,14 @@ class SameConv3d(nn.Module):
 
 def convolve(x_NCDHW: Tensor, kernel_OIDHW: Tensor, bias_O: Tensor | None = None) -> Tensor:
     """Convolve with kernels of odd sizes and keep the size: (N, I, D, H, W) to (N, O, D, H, W)."""
-    depth, height, width = (size // 2 for size in kernel_OIDHW.shape[2:])
-    # if oneDNN 3.12 (torch 2.13, AVX-512 bf16) pads an input of fewer planes than the kernel, it gives wrong weight
-    # gradients, sometimes NaN, and for a single channel also a wrong output; if it is padded first, both are right
+    padding = [size // 2 for size in kernel_OIDHW.shape[2:]]
+    # if oneDNN 3.12 (torch 2.13, AVX-512 bf16) pads an input of fewer voxels than the kernel along an axis, it gives
+    # wrong weight gradients, sometimes NaN, and for a single channel also a wrong output; if it is padded first, both
+    # are right
     in_bf16 = x_NCDHW.dtype is torch.bfloat16 or torch.is_autocast_enabled("cpu")
-    has_few_planes = x_NCDHW.shape[2] < 5 and depth > 0
+    has_few = any(size < 5 and reach > 0 for size, reach in zip(x_NCDHW.shape[2:], padding, strict=True))
     is_affected = torch.is_grad_enabled() or x_NCDHW.shape[1] == 1
-    if x_NCDHW.device.type == "cpu" and in_bf16 and has_few_planes and is_affected:
-        x_NCDHW, depth = F.pad(x_NCDHW, (0, 0, 0, 0, depth, depth)), 0
-    return F.conv3d(x_NCDHW, kernel_OIDHW, bias_O, padding=(depth, height, width))
+    if x_NCDHW.device.type == "cpu" and in_bf16 and has_few and is_affected:
+        depth, height, width = padding
+        x_NCDHW, padding = F.pad(x_NCDHW, (width, width, height, height, depth, depth)), [0, 0, 0]
+    return F.conv3d(x_NCDHW, kernel_OIDHW, bias_O, padding=padding)
