@@ -85,10 +85,7 @@ def evaluate_structure(
         trained at another voxel size.
     """
     with Dataset(test_set) as dataset, replacing(files.images) as folder:
-        check_dataset(dataset, predictor.info)
-        samples = dataset.index.index[dataset.index.task == structure]
-        if samples.empty:
-            raise InputError(f"{test_set} has no image of {structure}; it has {', '.join(dataset.tasks)}.")
+        samples = samples_of(dataset, structure, predictor.info)
         folder.mkdir()
         worst = WorstRegions()
         scores, curves = [], [pd.DataFrame({column: [] for column in CURVE_COLUMNS})]
@@ -211,6 +208,21 @@ def predict_composite(
             channels.append(predictor.predict_signal(signal, structure, out=predicted))
             advance(1)
         write_channels(output, channels, ["transmitted light", *structures], dataset.voxel_size_um)
+
+
+def samples_of(dataset: Dataset, structure: str, info: ModelInfo) -> pd.Index:
+    """Return the numbers of a structure's samples.
+
+    Raises
+    ------
+    InputError
+        There is none, or the dataset is not for the model.
+    """
+    check_dataset(dataset, info)
+    samples = dataset.index.index[dataset.index.task == structure]
+    if samples.empty:
+        raise InputError(f"{dataset.path} has no image of {structure}; it has {', '.join(dataset.tasks)}.")
+    return samples
 
 
 def check_dataset(dataset: Dataset, info: ModelInfo) -> None:

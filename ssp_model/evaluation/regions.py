@@ -16,7 +16,6 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -24,6 +23,7 @@ import numpy as np
 from ssp_model.config.schema import ZYX
 from ssp_model.evaluation.panel import Pair
 from ssp_model.files import replacing
+from ssp_model.images.description import Voxels
 
 KINDS = ("invented", "missed")
 
@@ -41,9 +41,6 @@ SMALLEST_ERROR = 0.01
 
 UNKNOWN_VOXEL_UM = (0.29, 0.29, 0.29)
 """Voxel size that sizes of boxes are meant for where it is not known."""
-
-Voxels = Any
-"""An array, or a dataset of HDF5."""
 
 
 @dataclass(frozen=True, order=True)

@@ -15,8 +15,7 @@ import pandas as pd
 from scipy.optimize import isotonic_regression
 
 from ssp_model.data.dataset import Dataset
-from ssp_model.errors import InputError
-from ssp_model.evaluation.evaluate import check_dataset
+from ssp_model.evaluation.evaluate import samples_of
 from ssp_model.evaluation.metrics import UNCERTAINTY
 from ssp_model.evaluation.scores import group_codes
 from ssp_model.evaluation.statistics import interval
@@ -143,10 +142,7 @@ def sums_of_images(ensemble: Ensemble, dataset: Dataset, structure: str) -> Iter
     InputError
         The dataset has no image of the structure, or is not for the models.
     """
-    check_dataset(dataset, ensemble.models[0].info)
-    samples = dataset.index.index[dataset.index.task == structure]
-    if samples.empty:
-        raise InputError(f"{dataset.path} has no image of {structure}; it has {', '.join(dataset.tasks)}.")
+    samples = samples_of(dataset, structure, ensemble.models[0].info)
     with progress(f"uncertainty of {structure}", len(samples), "images") as advance:
         for sample in samples:
             signal = dataset.signal(sample)

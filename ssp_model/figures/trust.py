@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -55,12 +56,7 @@ def plot_shell_correlation(curves: Mapping[str, pd.DataFrame]) -> Figure:
         By structure, the points of its images' curves: `image`, `curve` (`fsc_xy`, `half_bit_xy`, and for `z`), `x` in
         1/um, `y`.
     """
-    num_columns = min(len(curves), 4)
-    num_rows = -(-len(curves) // num_columns)
-    figure = Figure(figsize=(3 * num_columns + 0.5, 2.2 * num_rows + 0.5), layout="constrained")
-    grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
-    for axes in grid.flat[len(curves) :]:
-        axes.set_visible(False)
+    figure, grid = one_each(len(curves), (3, 2.2), share=True)
     for axes, (structure, points) in zip(grid.flat, curves.items(), strict=False):
         by_curve = {
             name: of_curve.pivot_table(index="x", columns="image", values="y").interpolate(limit_area="inside")
@@ -93,12 +89,7 @@ def plot_reliability(levels: Mapping[str, pd.DataFrame]) -> Figure:
     levels : mapping
         By structure, a row for each level of uncertainty, with `spread`, `expected` and `error`.
     """
-    num_columns = min(len(levels), 4)
-    num_rows = -(-len(levels) // num_columns)
-    figure = Figure(figsize=(2.6 * num_columns + 0.5, 2.6 * num_rows + 0.5), layout="constrained")
-    grid = figure.subplots(num_rows, num_columns, squeeze=False)
-    for axes in grid.flat[len(levels) :]:
-        axes.set_visible(False)
+    figure, grid = one_each(len(levels), (2.6, 2.6), share=False)
     for axes, (structure, table) in zip(grid.flat, levels.items(), strict=False):
         end = 1.05 * table[["spread", "expected", "error"]].to_numpy().max()
         axes.plot([0, end], [0, end], color=GREY, lw=0.8)
@@ -110,3 +101,18 @@ def plot_reliability(levels: Mapping[str, pd.DataFrame]) -> Figure:
     figure.supxlabel("expected error", fontsize=9)
     figure.supylabel("real error", fontsize=9)
     return figure
+
+
+def one_each(number: int, size: tuple[float, float], *, share: bool) -> tuple[Figure, np.ndarray]:
+    """Return a figure with axes for a number of structures, four a row, each of a width and height in inches.
+
+    `share`: all have the same limits, and are labelled at the edges only.
+    """
+    num_columns = min(number, 4)
+    num_rows = -(-number // num_columns)
+    width, height = size
+    figure = Figure(figsize=(width * num_columns + 0.5, height * num_rows + 0.5), layout="constrained")
+    grid = figure.subplots(num_rows, num_columns, sharex=share, sharey=share, squeeze=False)
+    for axes in grid.flat[number:]:
+        axes.set_visible(False)
+    return figure, grid
