@@ -22,9 +22,11 @@ from typer.testing import CliRunner
 from ssp_model import cli
 from ssp_model.errors import InputError
 from ssp_model.files import sha256_of
+from ssp_model.images.description import PixelSize
 from ssp_model.images.ome_tiff import write_channels
 from ssp_model.models.model_file import FORMAT, ModelInfo, load_model, make_network, read_info, save_model
-from ssp_model.napari_plugin.prediction import describe_model
+from ssp_model.napari_plugin.layer import Axes, LayerSource
+from ssp_model.napari_plugin.prediction import Job, Listener, describe_model, predict_layer
 from tests.helpers import PROJECT, make_datasets
 from tests.httpserver import FileServer
 
@@ -428,11 +430,18 @@ def test_each_command_refuses_what_is_no_model_in_a_sentence(before_doors, kind,
     assert not list(Path("out").rglob("*.tif"))
 
 
+def predict_in_napari(model: str) -> None:
+    """Do as the widget does: the file is described when it is chosen, and its weights are read later."""
+    source = LayerSource("light", np.zeros((1, 9, 20, 40)), Axes(("time", "z")), PixelSize(), "", {})
+    describe_model(model)
+    next(predict_layer(Job(source, 0, model, ("tom20",), device="cpu"), Listener(print, print, print, list)))
+
+
 @pytest.mark.parametrize("kind", NOT_MODELS)
 def test_the_plugin_of_napari_refuses_what_is_no_model_in_a_sentence(in_folder, kind):
     model = make_not_a_model(kind, Path("model.safetensors"))
     with pytest.raises(InputError) as error:
-        describe_model(model)
+        predict_in_napari(model)
     assert str(error.value).startswith(model)
     assert NOT_MODELS[kind] in str(error.value)
     assert "\n" not in str(error.value)
