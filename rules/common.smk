@@ -259,8 +259,18 @@ def models_of_run(wildcards):
     return [MODEL_FILE if CONFIG.evaluate.model else MODEL_FILE.format(**wildcards)]
 
 
+def scores_of_models(wildcards):
+    """The scores of a structure's images by the model of a run, or by those of all seeds."""
+    seeds = CONFIG.seeds if wildcards.seed == ALL_SEEDS else [wildcards.seed]
+    scores = f"{EVALUATION}/structures/{{structure}}.csv"
+    return expand(scores, experiment=wildcards.experiment, seed=seeds, structure=wildcards.structure)
+
+
 def of_uncertain_run(pattern):
-    """A path for each scored structure, in the run whose uncertainty a run shows; none without uncertainty."""
+    """A path for each scored structure, or for that of the job, in the run whose uncertainty a run shows.
+
+    None without uncertainty.
+    """
 
     def paths(wildcards):
         # where the model is from elsewhere, there may be no images to calibrate it on
@@ -268,7 +278,8 @@ def of_uncertain_run(pattern):
             return []
         seed = wildcards.seed if UNCERTAIN_RUNS == CONFIG.seeds else ALL_SEEDS
         experiment = wildcards.experiment
-        return expand(pattern, experiment=experiment, seed=seed, structure=scored_structures(experiment))
+        structures = wildcards.get("structure") or scored_structures(experiment)
+        return expand(pattern, experiment=experiment, seed=seed, structure=structures)
 
     return paths
 

@@ -95,10 +95,12 @@ rule measure_uncertainty:
     input:
         models=models_of_run,
         calibration=rules.calibrate_uncertainty.output[0],
+        scores=scores_of_models,
         test=TEST_SET,
     output:
         scores=f"{EVALUATION}/uncertainty/{{structure}}.csv",
         levels=f"{EVALUATION}/uncertainty/{{structure}}_levels.csv",
+        images=directory(f"{EVALUATION}/uncertainty/{{structure}}"),
     log:
         "results/logs/measure_uncertainty/{experiment}/seed-{seed}/{structure}.log",
     benchmark:

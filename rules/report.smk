@@ -179,6 +179,7 @@ rule structure_page:
         scores=rules.evaluate_structure.output.scores,
         images=rules.evaluate_structure.output.images,
         regions=rules.evaluate_structure.output.regions,
+        uncertain=of_uncertain_run(f"{EVALUATION}/uncertainty/{{structure}}"),
     output:
         page=report(
             f"{FIGURES}/structures/{{structure}}.html",

@@ -239,8 +239,16 @@ def image_file(dataset: Dataset, sample: int) -> str:
     return f"{source.parent.name}_{source.stem}.ome.tif"
 
 
-def save_image(dataset: Dataset, sample: int, prediction: np.ndarray, path: Path) -> None:
-    """Write signal, target and prediction of a sample as one OME-TIFF."""
+def save_image(
+    dataset: Dataset, sample: int, prediction: np.ndarray, path: Path, *, expected_error: np.ndarray | None = None
+) -> None:
+    """Write signal, target and prediction of a sample as one OME-TIFF, and the expected error if there is one."""
     structure = dataset.index.task[sample]
-    names = ["transmitted light", f"{structure} target", f"{structure} prediction"]
-    write_channels(path, [dataset.signal(sample), dataset.target(sample), prediction], names, dataset.voxel_size_um)
+    channels = {
+        "transmitted light": dataset.signal(sample),
+        f"{structure} target": dataset.target(sample),
+        f"{structure} prediction": prediction,
+    }
+    if expected_error is not None:
+        channels[f"{structure} expected error"] = expected_error
+    write_channels(path, [*channels.values()], [*channels], dataset.voxel_size_um)

@@ -6,7 +6,7 @@ uncertainty should have said. All sums are of narrow classes of spread, so image
 Shapes: K classes of spread, G groups of images.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +15,11 @@ import pandas as pd
 from scipy.optimize import isotonic_regression
 
 from ssp_model.data.dataset import Dataset
-from ssp_model.evaluation.evaluate import samples_of
+from ssp_model.evaluation.evaluate import image_file, samples_of, save_image
 from ssp_model.evaluation.metrics import UNCERTAINTY
-from ssp_model.evaluation.scores import group_codes
+from ssp_model.evaluation.scores import group_codes, read_scores
 from ssp_model.evaluation.statistics import interval
-from ssp_model.files import write_table
+from ssp_model.files import replacing, write_table
 from ssp_model.log import progress
 from ssp_model.prediction.uncertainty import Calibration, Ensemble, read_calibrations
 
@@ -66,10 +66,13 @@ class Files(NamedTuple):
     levels : path
         CSV file: a row for each level of uncertainty, with the number of its voxels, the root mean square spread and
         error, and the expected error after the calibration.
+    images : path
+        Folder of the median images: `{image}.ome.tif` with signal, target, prediction and expected error.
     """
 
     scores: str | Path
     levels: str | Path
+    images: str | Path
 
 
 def calibrate(ensemble: Ensemble, val_set: str | Path, structure: str, output: str | Path) -> None:
@@ -92,13 +95,19 @@ def calibrate(ensemble: Ensemble, val_set: str | Path, structure: str, output: s
         The dataset has no image of the structure, or is not for the models.
     """
     with Dataset(val_set) as dataset:
-        images = list(sums_of_images(ensemble, dataset, structure))
+        images = [predicted.sums for predicted in predict_images(ensemble, dataset, structure)]
     found = fit(Sums(*np.sum(images, axis=0)), len(images))
     write_table(pd.DataFrame({"structure": structure, **ensemble.identity, **vars(found)}), output)
 
 
 def measure_uncertainty(
-    ensemble: Ensemble, test_set: str | Path, calibration: str | Path, *, structure: str, files: Files
+    ensemble: Ensemble,
+    test_set: str | Path,
+    calibration: str | Path,
+    *,
+    scores_of_images: Collection[str | Path],
+    structure: str,
+    files: Files,
 ) -> None:
     """Compare the expected error with the real one, before and after the calibration, on test images.
 
@@ -110,6 +119,8 @@ def measure_uncertainty(
         Dataset (HDF5).
     calibration : path
         What `calibrate` has written.
+    scores_of_images : collection of path
+        Tables that `evaluate_structure` has written for the models; they tell which images are the median ones.
     structure : str
     files : Files
 
@@ -119,11 +130,17 @@ def measure_uncertainty(
         The calibration is of another ensemble, the dataset has no image of the structure, or is not for the models.
     """
     found = read_calibrations([calibration], ensemble)[structure]
-    with Dataset(test_set) as dataset:
-        images = np.array(list(sums_of_images(ensemble, dataset, structure)))
+    shown = {name for path in scores_of_images for name in _median_files(path)}
+    images = []
+    with Dataset(test_set) as dataset, replacing(files.images) as folder:
+        folder.mkdir()
+        for sample, mean, spread, sums_of_image in predict_images(ensemble, dataset, structure):
+            images.append(sums_of_image)
+            if (name := image_file(dataset, sample)) in shown:
+                save_image(dataset, sample, mean, folder / name, expected_error=found.expected(spread))
         codes = group_codes(dataset.index[dataset.index.task == structure])
     # images of a group are alike, so the bootstrap draws groups as a whole
-    groups = np.stack([images[codes == code].sum(axis=0) for code in range(codes.max() + 1)])
+    groups = np.stack([np.array(images)[codes == code].sum(axis=0) for code in range(codes.max() + 1)])
     total = Sums(*groups.sum(axis=0))
     drawn = np.random.default_rng(0).integers(len(groups), size=(RESAMPLES, len(groups)))
     draws = np.array([[*scores(Sums(*groups[some].sum(axis=0)), found).values()] for some in drawn])
@@ -134,8 +151,22 @@ def measure_uncertainty(
     write_table(levels(total, found), files.levels)
 
 
-def sums_of_images(ensemble: Ensemble, dataset: Dataset, structure: str) -> Iterator[Sums]:
-    """Predict each image of a structure, and yield its sums, (K,).
+def _median_files(scores: str | Path) -> list[str]:
+    table = read_scores(scores)
+    return table.file[table.place == "median"].tolist()
+
+
+class Predicted(NamedTuple):
+    """An image: its number in the dataset, mean and raw spread of its predictions, (Z, Y, X), and its sums, (K,)."""
+
+    sample: int
+    mean: np.ndarray
+    spread: np.ndarray
+    sums: Sums
+
+
+def predict_images(ensemble: Ensemble, dataset: Dataset, structure: str) -> Iterator[Predicted]:
+    """Predict each image of a structure.
 
     Raises
     ------
@@ -148,7 +179,7 @@ def sums_of_images(ensemble: Ensemble, dataset: Dataset, structure: str) -> Iter
             signal = dataset.signal(sample)
             mean, spread = np.empty((2, *signal.shape), np.float32)
             ensemble.predict_signal(signal, structure, mean=mean, uncertainty=spread)
-            yield sums(spread, dataset.target(sample)[()] - mean)
+            yield Predicted(sample, mean, spread, sums(spread, dataset.target(sample)[()] - mean))
             advance(1)
 
 

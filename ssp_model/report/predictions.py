@@ -18,13 +18,15 @@ def structure_page(
     images: str | Path,
     regions: str | Path,
     *,
+    uncertain: str | Path | None,
     structure: str,
     viewer: str | Path,
     page: str | Path,
 ) -> None:
     """Write the page of a structure: its best, median and worst test image, and the worst regions of all.
 
-    The median image gets a volume viewer.
+    The median image gets a volume viewer. Where the uncertainty is measured, it shows the mean of the predictions and
+    the expected error.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ def structure_page(
         Folder of the structure's OME-TIFFs: signal, target, prediction.
     regions : path
         HDF5 file of its worst regions, as `evaluate_structure` writes it.
+    uncertain : path, optional
+        Folder of the median image with its expected error, as `evaluation.uncertainty.measure_uncertainty` writes it.
     structure : str
     viewer : path
         HTML file of the viewer to write.
@@ -55,7 +59,8 @@ def structure_page(
             save(plot_prediction(signal, target, prediction, image.voxel_size_um), path)
             pictures.append({"place": place, "scores": row, "figure": path})
             if place == "median":
-                write_viewer(image, f"{structure}: {row.image} (R² {row.r2:.3f}, the median)", viewer)
+                shown = read_prediction(Path(uncertain) / row.file) if uncertain else image
+                write_viewer(shown, f"{structure}: {row.image} (R² {row.r2:.3f}, the median)", viewer)
     write_page(
         page,
         "structure.html.j2",

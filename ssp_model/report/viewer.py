@@ -1,7 +1,7 @@
 """A volume viewer: one HTML file to scroll through an image, its target, its prediction and the error.
 
 It works offline. Each slice is one PNG with 8 bits a value: red is the signal, green the target, blue the prediction.
-The browser computes the error.
+The browser computes the error. Where there is an expected error, it lies below the rest in the same PNG.
 """
 
 import base64
@@ -23,18 +23,18 @@ MOST_VOXELS = 2**21
 
 
 def read_prediction(path: str | Path) -> OmeImage:
-    """Read an OME-TIFF of signal, target and prediction.
+    """Read an OME-TIFF of signal, target and prediction, and of the expected error if it is there.
 
     Raises
     ------
     InputError
-        The file can't be read, or does not have three channels.
+        The file can't be read, or does not have three or four channels.
     """
     image = read_ome_tiff(path)
-    if len(image.channels) != 3:
+    if len(image.channels) not in (3, 4):
         raise InputError(
-            f"{path} has {len(image.channels)} channels, but wanted are three: signal, target and prediction, as the "
-            "evaluation writes them."
+            f"{path} has {len(image.channels)} channels, but wanted are three or four: signal, target, prediction and, "
+            "if there is one, expected error, as the evaluation writes them."
         )
     return image
 
@@ -45,23 +45,29 @@ def write_viewer(image: OmeImage, title: str, path: str | Path) -> None:
     Parameters
     ----------
     image : OmeImage
-        Three channels: signal, target and prediction.
+        Three or four channels: signal, target, prediction and expected error.
     title : str
     path : path
         HTML file to write.
     """
     bins = max(int(np.ceil((image.channels[0].size / MOST_VOXELS) ** 0.5)), 1)
-    signal, target, prediction = (bin_xy(volume, bins) for volume in image.channels)
+    signal, target, prediction, *expected = (bin_xy(volume, bins) for volume in image.channels)
     signal_range = np.percentile(signal, CLIPPED)
     both = [np.percentile(volume, CLIPPED) for volume in (target, prediction)]
     fluorescence_range = np.array([min(low for low, _ in both), max(high for _, high in both)])
     ranges = (signal_range, fluorescence_range, fluorescence_range)
     stacked = np.stack([to_bytes(v, r) for v, r in zip((signal, target, prediction), ranges, strict=True)], axis=-1)
+    # in steps of the fluorescence, as the error is
+    reach = fluorescence_range - fluorescence_range[0]
+    for volume in expected:
+        grey = np.repeat(to_bytes(volume, reach)[..., None], 3, axis=-1)
+        stacked = np.concatenate([stacked, grey], axis=1)
     z_um, y_um, x_um = image.voxel_size_um or (None, None, None)
     data = {
         "depth": signal.shape[0],
         "height": signal.shape[1],
         "width": signal.shape[2],
+        "expected": bool(expected),
         "start": int(target.var(axis=(1, 2)).argmax()),
         "um": [z_um, y_um * bins, x_um * bins] if z_um and y_um and x_um else None,
         "signal": signal_range.tolist(),
@@ -70,7 +76,9 @@ def write_viewer(image: OmeImage, title: str, path: str | Path) -> None:
         "diverging": colours("PuOr_r"),
         "slices": [png(plane) for plane in stacked],
     }
-    write_page(path, "viewer.html.j2", title=title, data=data, bins=bins, clipped=CLIPPED)
+    write_page(
+        path, "viewer.html.j2", title=title, data=data, bins=bins, clipped=CLIPPED, has_expected_error=bool(expected)
+    )
 
 
 def bin_xy(volume: np.ndarray, bins: int) -> np.ndarray:

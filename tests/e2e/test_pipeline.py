@@ -105,13 +105,16 @@ def test_scores_are_means_of_the_images(finished):
 
 def test_uncertainty_is_measured_without_training_again(finished, tmp_path):
     config, folder = finished[1], shutil.copytree(finished[0], tmp_path / "run", symlinks=True)
-    ran = snakemake(folder, config | {"predict": {"uncertainty": "flips"}}, "results/report/tiny/seed-0/trust.html")
+    report = folder / "results/report/tiny/seed-0"
+    targets = [f"results/report/tiny/seed-0/{page}" for page in ("trust.html", "structures/dna.html")]
+    ran = snakemake(folder, config | {"predict": {"uncertainty": "flips"}}, *targets)
     assert ran.returncode == 0, ran.said
     jobs = set(re.findall(r"\(Rule: (\w+)\)", ran.said))
-    assert jobs == {"calibrate_uncertainty", "measure_uncertainty", "trust_page"}
+    assert jobs == {"calibrate_uncertainty", "measure_uncertainty", "trust_page", "structure_page"}
     measured = pd.read_csv(folder / "results/evaluation/tiny/seed-0/uncertainty/dna.csv")
     assert (measured.uncertainty[0], measured.images[0]) == ("flips", 2)
-    assert "Does it know where it is wrong?" in (folder / "results/report/tiny/seed-0/trust.html").read_text()
+    assert "Does it know where it is wrong?" in (report / "trust.html").read_text()
+    assert "expected error beside the error" in (report / "viewers/dna.html").read_text()
 
 
 def test_predictions_are_ome_images_with_sizes(finished):

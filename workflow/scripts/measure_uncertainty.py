@@ -15,6 +15,7 @@ if __name__ == "__main__":
         Ensemble(models, params.uncertainty),
         given.test,
         given.calibration,
+        scores_of_images=given.scores,
         structure=snakemake.wildcards.structure,
-        files=Files(snakemake.output.scores, snakemake.output.levels),
+        files=Files(*(snakemake.output[name] for name in Files._fields)),
     )

@@ -5,8 +5,12 @@ from ssp_model.report.predictions import structure_page
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
+    given = snakemake.input
     structure_page(
-        *(snakemake.input[name] for name in ("scores", "images", "regions")),
+        given.scores,
+        given.images,
+        given.regions,
+        uncertain=given.uncertain[0] if given.uncertain else None,
         structure=snakemake.wildcards.structure,
         viewer=snakemake.output.viewer,
         page=snakemake.output.page,

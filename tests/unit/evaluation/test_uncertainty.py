@@ -9,11 +9,13 @@ import pytest
 from ssp_model.config.schema import PredictConfig
 from ssp_model.data.dataset import Dataset
 from ssp_model.errors import InputError
-from ssp_model.evaluation.metrics import UNCERTAINTY
+from ssp_model.evaluation.evaluate import image_file
+from ssp_model.evaluation.metrics import METRICS, UNCERTAINTY
 from ssp_model.evaluation.uncertainty import Files, Sums, calibrate, fit, levels, measure_uncertainty, scores, sums
 from ssp_model.models.model_file import read_info, save_model
 from ssp_model.prediction.signal_predictor import SignalPredictor
 from ssp_model.prediction.uncertainty import Calibration, Ensemble, read_calibrations
+from ssp_model.report.viewer import read_prediction
 from tests.helpers import random_network
 
 VOXELS = 200_000
@@ -99,14 +101,30 @@ def ensemble(model) -> Ensemble:
     return Ensemble([predictor], "flips")
 
 
-def test_calibrated_on_one_dataset_and_measured_on_another(ensemble, datasets, tmp_path):
+@pytest.fixture
+def measured_with(datasets, tmp_path):
+    """Measure an ensemble, and return the files; the last image is the median."""
+    with Dataset(datasets["test"]) as dataset:
+        names = [image_file(dataset, sample) for sample in dataset.index.index[dataset.index.task == "zo1"]]
+    table = {"experiment": "a", "place": ["worst", "median"], "file": names} | dict.fromkeys(METRICS, 0.5)
+    pd.DataFrame(table).to_csv(tmp_path / "scores.csv", index=False)
+    files = Files(*(tmp_path / name for name in ("zo1.csv", "zo1_levels.csv", "zo1")))
+
+    def measure(ensemble, calibration):
+        given = {"scores_of_images": [tmp_path / "scores.csv"], "structure": "zo1", "files": files}
+        measure_uncertainty(ensemble, datasets["test"], calibration, **given)
+        return files
+
+    return measure
+
+
+def test_calibrated_on_one_dataset_and_measured_on_another(ensemble, datasets, tmp_path, measured_with):
     calibration = tmp_path / "calibration/zo1.csv"
     calibrate(ensemble, datasets["val"], "zo1", calibration)
     assert pd.read_csv(calibration).images.unique().tolist() == [1]
     found = read_calibrations([calibration], ensemble)["zo1"]
     assert (np.diff(found.spread) > 0).all()
-    files = Files(tmp_path / "zo1.csv", tmp_path / "zo1_levels.csv")
-    measure_uncertainty(ensemble, datasets["test"], calibration, structure="zo1", files=files)
+    files = measured_with(ensemble, calibration)
     (row,) = pd.read_csv(files.scores).to_dict("records")
     assert (row["structure"], row["uncertainty"], row["images"]) == ("zo1", "flips", 2)
     assert all(metric.name in row and np.isnan(row[f"{metric.name}_low"]) for metric in UNCERTAINTY)
@@ -114,10 +132,9 @@ def test_calibrated_on_one_dataset_and_measured_on_another(ensemble, datasets, t
     assert pd.read_csv(files.levels).voxels.sum() == 2 * 16 * 20 * 18
 
 
-def test_what_is_measured_is_the_error_of_the_mean(ensemble, datasets, tmp_path):
+def test_what_is_measured_is_the_error_of_the_mean(ensemble, datasets, tmp_path, measured_with):
     calibrate(ensemble, datasets["val"], "zo1", tmp_path / "calibration.csv")
-    files = Files(tmp_path / "zo1.csv", tmp_path / "zo1_levels.csv")
-    measure_uncertainty(ensemble, datasets["test"], tmp_path / "calibration.csv", structure="zo1", files=files)
+    files = measured_with(ensemble, tmp_path / "calibration.csv")
     errors = []
     with Dataset(datasets["test"]) as dataset:
         for sample in dataset.index.index[dataset.index.task == "zo1"]:
@@ -125,14 +142,21 @@ def test_what_is_measured_is_the_error_of_the_mean(ensemble, datasets, tmp_path)
             ensemble.predict_signal(dataset.signal(sample), "zo1", mean=mean, uncertainty=spread)
             errors.append(np.mean((mean - dataset.target(sample)[()]) ** 2))
     assert pd.read_csv(files.scores).mse[0] == pytest.approx(np.mean(errors), rel=1e-5)
+    # the last one is the median image
+    (path,) = files.images.iterdir()
+    signal, target, prediction, expected = (np.asarray(channel) for channel in read_prediction(path).channels)
+    found = read_calibrations([tmp_path / "calibration.csv"], ensemble)["zo1"]
+    np.testing.assert_array_equal(prediction, mean)
+    np.testing.assert_array_equal(expected, found.expected(spread))
+    assert np.mean((prediction - target) ** 2) == pytest.approx(errors[-1], rel=1e-5)
+    assert signal.std() == pytest.approx(1, rel=0.2)
 
 
-def test_a_structure_without_images_and_another_ensemble(ensemble, datasets, tmp_path):
+def test_a_structure_without_images_and_another_ensemble(ensemble, datasets, tmp_path, measured_with):
     with pytest.raises(InputError, match=r"val.h5 has no image of golgi; it has tom20, zo1\."):
         calibrate(ensemble, datasets["val"], "golgi", tmp_path / "golgi.csv")
     calibrate(ensemble, datasets["val"], "zo1", tmp_path / "zo1.csv")
     other = Ensemble(ensemble.models, "flips")
     other.flips = "yx"
-    files = Files(tmp_path / "scores.csv", tmp_path / "levels.csv")
     with pytest.raises(InputError, match=r"zo1.csv is the calibration of other predictions \(other flips\)"):
-        measure_uncertainty(other, datasets["test"], tmp_path / "zo1.csv", structure="zo1", files=files)
+        measured_with(other, tmp_path / "zo1.csv")

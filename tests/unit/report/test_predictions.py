@@ -35,6 +35,7 @@ def test_a_structure_is_pictured(tmp_path, stack):
         tmp_path / "tom20.csv",
         stack.parent,
         tmp_path / "regions.h5",
+        uncertain=None,
         structure="tom20",
         viewer=tmp_path / "viewers/tom20.html",
         page=tmp_path / "pages/tom20.html",

@@ -1,5 +1,7 @@
 """The volume viewer, as a real browser shows it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,9 +51,52 @@ def test_viewer_scrolls_stretches_and_overlays(open_page, stack, tmp_path):
     assert (pixels("light")[..., 0] != pixels("light")[..., 2]).any()
 
 
+def with_expected_error(stack) -> OmeImage:
+    image = read_prediction(stack)
+    expected = np.broadcast_to(np.linspace(0, 3, 24, dtype=np.float32), (6, 20, 24))
+    return replace(image, channels=[*image.channels, expected], channel_names=[*image.channel_names, "expected error"])
+
+
+def test_a_switch_shows_the_expected_error_beside_the_error(open_page, stack, tmp_path):
+    write_viewer(with_expected_error(stack), "an image", tmp_path / "viewer.html")
+    page = open_page(tmp_path / "viewer.html")
+    page.keyboard.press("Home")
+    page.wait_for_selector("body[data-drawn='0']", state="attached")
+    error, expected = (np.array(page.evaluate(PIXELS, panel)).reshape(20, 24, 4) for panel in ("error", "expected"))
+    assert (error != expected).any()
+    # white is none, and more of it is darker
+    assert expected[0, 0, :3].min() > 240
+    brightness = expected[..., :3].astype(int).sum(axis=-1).ravel()
+    assert brightness[0] > brightness[-1]
+    boxes = [page.locator(f"#{panel}").bounding_box() for panel in ("error", "expected")]
+    assert boxes[0]["y"] == boxes[1]["y"]
+    assert boxes[0]["x"] < boxes[1]["x"]
+    page.hover("#expected")
+    page.wait_for_function("document.getElementById('values').textContent.includes('expected error')")
+    page.keyboard.press("u")
+    assert not page.locator("#expected").is_visible()
+    page.click("#beside")
+    assert page.locator("#expected").is_visible()
+
+
+def test_the_expected_error_has_the_steps_of_the_error(open_page, stack, tmp_path):
+    image = with_expected_error(stack)
+    signal, target, *_ = image.channels
+    # where all is predicted too bright, the expected error that is the error looks as it does
+    error = np.full_like(target, 0.3)
+    same = replace(image, channels=[signal, target, target + error, error])
+    write_viewer(same, "an image", tmp_path / "viewer.html")
+    page = open_page(tmp_path / "viewer.html")
+    page.wait_for_selector("body[data-drawn]", state="attached")
+    shown = [np.array(page.evaluate(PIXELS, panel)) for panel in ("error", "expected")]
+    # rounded twice, and clipped at the ends
+    assert np.median(np.abs(shown[0] - shown[1])) < 8
+
+
 @pytest.mark.parametrize("width", [400, 1400])
-def test_viewer_fits_the_screen(open_page, stack, tmp_path, width):
-    write_viewer(read_prediction(stack), "an image", tmp_path / "viewer.html")
+@pytest.mark.parametrize("read", [read_prediction, with_expected_error])
+def test_viewer_fits_the_screen(open_page, stack, tmp_path, width, read):
+    write_viewer(read(stack), "an image", tmp_path / "viewer.html")
     page = open_page(tmp_path / "viewer.html", width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     columns = len({round(page.locator(f"#{panel}").bounding_box()["x"]) for panel in ("light", "target", "error")})
@@ -81,7 +126,7 @@ def test_a_large_image_is_binned(monkeypatch, tmp_path):
 
 def test_something_else_is_refused(tmp_path):
     write_channels(tmp_path / "two.ome.tif", [np.ones((2, 8, 8), np.float32)] * 2, ["a", "b"], None)
-    with pytest.raises(InputError, match=r"two.ome.tif has 2 channels, but wanted are three"):
+    with pytest.raises(InputError, match=r"two.ome.tif has 2 channels, but wanted are three or four"):
         read_prediction(tmp_path / "two.ome.tif")
     (tmp_path / "no.ome.tif").write_text("no image")
     with pytest.raises(InputError, match=r"no.ome.tif can't be read"):
