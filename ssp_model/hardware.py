@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from ssp_model.errors import InputError
+from ssp_model.log import counted
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def device_name() -> str:
     """Return what a person calls the processor that computes."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"CPU, {torch.get_num_threads()} threads"
+    return f"CPU, {counted(torch.get_num_threads(), 'thread')}"
 
 
 def process_peak_memory_mb() -> float:

@@ -27,6 +27,9 @@ class Estimate(NamedTuple):
 
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 
+SMALLEST_REFERENCE = 0.05
+"""R2 and the like below which a gain in percent would say nothing."""
+
 
 class PairedScores:
     """One metric of several experiments on the same images.
@@ -103,13 +106,14 @@ class PairedScores:
     def gain(self, one: str, other: str, structure: str | None = None) -> Estimate:
         """Return by how many percent one experiment is better than another, of the other's score.
 
-        NaN if the other's score may be zero or less, as R2 may: a percentage of it says nothing.
+        NaN if the other's score may be about zero or less, as R2 may: a percentage of it says nothing.
         """
         if not (self.has(one, structure) and self.has(other, structure)):
             return UNKNOWN
-        better = 100 if METRIC[self.metric].higher_is_better else -100
+        higher_is_better = METRIC[self.metric].higher_is_better
+        better, smallest = (100, SMALLEST_REFERENCE) if higher_is_better else (-100, 0)
         reference, draws = self._of_seeds(other, structure).mean(), self._draws(other, structure)
-        if reference <= 0 or (draws <= 0).any():
+        if reference <= smallest or (draws <= smallest).any():
             return UNKNOWN
         value = better * (self._of_seeds(one, structure).mean() / reference - 1)
         return self._estimate(value, better * (self._draws(one, structure) / draws - 1), structure)

@@ -68,6 +68,9 @@ def test_no_percentage_of_what_may_be_zero():
     )
     assert np.isnan(scores.gain("a", "b")).all()
     assert scores.gain("b", "a").value == pytest.approx(100 * ((0.05 / 6) / 0.5 - 1))
+    small = table(rows("a", 0, "dna", [0.97] * 6), rows("b", 0, "dna", [0.5] * 6))
+    assert np.isnan(PairedScores(small, "r2").gain("b", "a")).all()
+    assert PairedScores(small, "mse").gain("b", "a").value == pytest.approx(100 * (1 - 0.5 / 0.97))
 
 
 def test_with_one_seed_there_are_intervals_but_no_spread(two):
