@@ -52,6 +52,40 @@ Channel = Annotated[
         help="Channel of the transmitted light: its number (the first is 0) or name.",
     ),
 ]
+Overlap = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE",
+        help="Share of a window that the next window covers again, from 0 to below 1. Less is faster.",
+    ),
+]
+Flips = Annotated[
+    str,
+    typer.Option(
+        metavar="AXES",
+        show_default="none",
+        help="Also predict the image flipped along these axes (of zyx), and average. Each axis doubles the time.",
+    ),
+]
+OtherModels = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="MODEL",
+        parser=_local_model,
+        show_default="none",
+        help="Further model, of another seed or method, for the uncertainty. Repeat it for several.",
+    ),
+]
+Precision = Annotated[
+    Literal["auto", "float32", "bf16", "fp16"],
+    typer.Option(
+        metavar="FORMAT",
+        help="Number format: float32, bf16, fp16, or auto for the fastest that the hardware supports.",
+    ),
+]
+Device = Annotated[
+    str, typer.Option(metavar="DEVICE", help="Where to compute: cpu, cuda:1, or auto for the first GPU.")
+]
 TrainSet = Annotated[Path, typer.Argument(metavar="TRAIN", help="Training dataset, such as train.h5.")]
 ValSet = Annotated[Path, typer.Argument(metavar="VAL", help="Validation dataset, such as val.h5.")]
 TrainingFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for model, history and checkpoint.")]
@@ -344,21 +378,8 @@ def predict(
             "--overwrite", help="Replace predictions that are there. Files of other programs are never replaced."
         ),
     ] = False,
-    overlap: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE",
-            help="Share of a window that the next window covers again, from 0 to below 1. Less is faster.",
-        ),
-    ] = 0.5,
-    flips: Annotated[
-        str,
-        typer.Option(
-            metavar="AXES",
-            show_default="none",
-            help="Also predict the image flipped along these axes (of zyx), and average. Each axis doubles the time.",
-        ),
-    ] = "",
+    overlap: Overlap = 0.5,
+    flips: Flips = "",
     uncertainty: Annotated[
         Literal["flips", "seeds", "both"] | None,
         typer.Option(
@@ -367,29 +388,13 @@ def predict(
             help="Add the uncertainty of each voxel: flips, seeds (with --also) or both.",
         ),
     ] = None,
-    also: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="MODEL",
-            parser=_local_model,
-            show_default="none",
-            help="Further model, of another seed or method, for the uncertainty. Repeat it for several.",
-        ),
-    ] = None,
+    also: OtherModels = None,
     calibration: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", show_default="none", help="Calibrations that the workflow wrote."),
+        typer.Option(metavar="FOLDER", show_default="none", help="Calibrations of ssp calibrate or the workflow."),
     ] = None,
-    precision: Annotated[
-        Literal["auto", "float32", "bf16", "fp16"],
-        typer.Option(
-            metavar="FORMAT",
-            help="Number format: float32, bf16, fp16, or auto for the fastest that the hardware supports.",
-        ),
-    ] = "auto",
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="Where to compute: cpu, cuda:1, or auto for the first GPU.")
-    ] = "auto",
+    precision: Precision = "auto",
+    device: Device = "auto",
     threads: Threads = ALL_CORES,
     max_memory: Annotated[
         float | None,
@@ -431,6 +436,43 @@ def predict(
     raise typer.Exit(any(outcome.status == "failed" for outcome in outcomes))
 
 
+@typer_app.command(epilog=example("ssp calibrate model.safetensors val.h5 calibration"))
+def calibrate(
+    model: ModelFile,
+    val: ValSet,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for a table of each structure.")],
+    uncertainty: Annotated[
+        Literal["flips", "seeds", "both"],
+        typer.Option(metavar="KIND", help="Uncertainty to calibrate: flips, seeds (with --also) or both."),
+    ] = "flips",
+    also: OtherModels = None,
+    overlap: Overlap = 0.5,
+    flips: Flips = "",
+    precision: Precision = "auto",
+    device: Device = "auto",
+    threads: Threads = ALL_CORES,
+) -> None:
+    """Calibrate the uncertainty of predictions.
+
+    The models predict validation images, to find which error a spread means. Give ssp predict the same models and
+    options, and this folder as --calibration.
+    """
+    from ssp_model.data.dataset import Dataset
+    from ssp_model.evaluation.uncertainty import calibrate
+    from ssp_model.prediction.predictor import Predictor
+    from ssp_model.prediction.uncertainty import Ensemble
+
+    models = [
+        Predictor(path, None, precision, threads, device=device, overlap=overlap, flips=flips)
+        for path in (model, *(also or ()))
+    ]
+    ensemble = Ensemble(models, uncertainty)
+    with Dataset(val) as dataset:
+        structures = dataset.tasks
+    for structure in structures:
+        calibrate(ensemble, val, structure, folder / f"{structure}.csv")
+
+
 @typer_app.command(
     epilog=example("ssp evaluate model.safetensors test.h5 scores --config config.yaml"),
 )
@@ -441,7 +483,10 @@ def evaluate(
     config: ConfigFiles,
     threads: Threads = ALL_CORES,
 ) -> None:
-    """Score a model on the images of a dataset."""
+    """Score a model on the images of a dataset.
+
+    The uncertainty (predict.uncertainty) is measured by the workflow only.
+    """
     from ssp_model.config.read import read_config
     from ssp_model.evaluation.evaluate import evaluate_model
     from ssp_model.prediction.signal_predictor import SignalPredictor

@@ -38,6 +38,7 @@ COMMANDS = [
     "train",
     "extend",
     "predict",
+    "calibrate",
     "evaluate",
     "view",
     "inspect",
@@ -389,6 +390,7 @@ DOORS = {
     "predict --also": [
         *("predict", "model.safetensors", "good.tif", "--output", "out", "--uncertainty", "both", "--also", "MODEL")
     ],
+    "calibrate": ["calibrate", "MODEL", "val.h5", "out"],
     "evaluate": ["evaluate", "MODEL", "test.h5", "out", "--config", "config.yaml"],
     "extend": ["extend", "MODEL", "train.h5", "val.h5", "out", "--config", "config.yaml"],
     "extend --dry-run": ["extend", "MODEL", "train.h5", "val.h5", "out", "--config", "config.yaml", "--dry-run"],
@@ -399,7 +401,7 @@ DOORS = {
 }
 """Commands that take a model, with MODEL in its place; the training takes it from extend.yaml."""
 
-READ_WEIGHTS = ["predict", "evaluate", "export", "export a package", "model-card"]
+READ_WEIGHTS = ["predict", "calibrate", "evaluate", "export", "export a package", "model-card"]
 """Commands that do so with the datasets of these tests."""
 
 
@@ -445,6 +447,18 @@ def test_the_plugin_of_napari_refuses_what_is_no_model_in_a_sentence(in_folder, 
     assert str(error.value).startswith(model)
     assert NOT_MODELS[kind] in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_predictions_are_calibrated_by_a_command(before_doors):
+    arguments = ("model.safetensors", "val.h5", "calibration", "--flips", "x", "--overlap", "0")
+    assert run("calibrate", *arguments).exit_code == 0
+    assert sorted(path.stem for path in Path("calibration").iterdir()) == ["tom20", "zo1"]
+    options = ["--channel", "light", "--uncertainty", "flips", "--calibration", "calibration", "--overlap", "0"]
+    command = ["predict", "model.safetensors", "good.tif", "--output", "out", *options]
+    assert str(run(*command).exception).startswith("calibration/tom20.csv is the calibration of other predictions")
+    assert run(*command, "--flips", "x").exit_code == 0
+    with tifffile.TiffFile("out/good.ome.tif") as tiff:
+        assert "expected error by spread, calibrated on 1 image" in tiff.ome_metadata
 
 
 @pytest.mark.parametrize("door", ["info", "inspect", "predict"])
