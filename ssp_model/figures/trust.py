@@ -115,4 +115,6 @@ def one_each(number: int, size: tuple[float, float], *, share: bool) -> tuple[Fi
     grid = figure.subplots(num_rows, num_columns, sharex=share, sharey=share, squeeze=False)
     for axes in grid.flat[number:]:
         axes.set_visible(False)
+    for axes in grid.flat[max(number - num_columns, 0) : number]:
+        axes.tick_params(labelbottom=True)
     return figure, grid
