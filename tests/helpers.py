@@ -20,6 +20,7 @@ from ssp_model.models.model_file import make_network
 from ssp_model.nn.method import Method
 from ssp_model.training.distributed import Placement
 from ssp_model.training.train import Recipe, TrainFiles, train_model
+from tests.fast_snakemake import run_snakemake
 
 PROJECT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
@@ -138,9 +139,7 @@ def command(folder: Path, config: dict, *arguments: str) -> list[str | Path]:
 
 def snakemake(folder: Path, config: dict, *arguments: str) -> subprocess.CompletedProcess:
     """What it did; `said` is all that it printed."""
-    ran = subprocess.run(command(folder, config, *arguments), capture_output=True, text=True, check=False, cwd=folder)
-    ran.said = ran.stdout + ran.stderr
-    return ran
+    return run_snakemake(folder, *command(folder, config, *arguments)[1:])
 
 
 def random_network(method: str, num_tasks: int, seed: int, **own: object) -> Method:

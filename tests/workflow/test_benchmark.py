@@ -10,8 +10,9 @@ import yaml
 
 from ssp_model.config.ablations import ABLATIONS
 from ssp_model.nn.methods import METHODS
+from tests.fast_snakemake import run_snakemake
 from tests.helpers import GOLDEN, PROJECT
-from tests.workflow.test_plan import SNAKEMAKE, job_counts, plan
+from tests.workflow.test_plan import job_counts, plan
 
 CONFIG = {
     "experiment": "tiny",
@@ -75,9 +76,7 @@ def test_a_cell_alone(tmp_path, cell, jobs):
 def test_a_model_that_is_there_to_be_extended_has_no_scores(tmp_path):
     wanted = "results/evaluation/tiny-repmode_without_fibrillarin/seed-0/overall.csv"
     ran = plan(tmp_path, wanted, config=CONFIG)
-    assert (
-        "tiny-repmode_without_fibrillarin is there to be extended, and not scored; ask for" in ran.stdout + ran.stderr
-    )
+    assert "tiny-repmode_without_fibrillarin is there to be extended, and not scored; ask for" in ran.said
 
 
 def test_the_own_experiment_may_train_networks_alone(tmp_path):
@@ -112,7 +111,7 @@ def test_a_benchmark_that_cannot_be_made(tmp_path, changed, sentence):
     config = CONFIG | changed
     ran = plan(tmp_path, "benchmark", config=config)
     assert ran.returncode == 1
-    assert sentence in ran.stdout + ran.stderr
+    assert sentence in ran.said
     # all else can be
     assert plan(tmp_path, config=config).returncode == 0
 
@@ -131,28 +130,23 @@ def finished(tmp_path_factory) -> tuple[Path, Path]:
         text = re.sub(r'script:\n +"[^"]+"', f'shell: "bash {write} {{output}}"', path.read_text())
         path.write_text(text)
     (folder / "mine.yaml").write_text(yaml.safe_dump(CONFIG))
-    ran = subprocess.run(
-        command(copy, folder, "benchmark", "--cores", "2"), capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    ran = run_on(copy, folder, "benchmark", "--cores", "2")
+    assert ran.returncode == 0, ran.said
     return copy, folder
 
 
-def command(project: Path, folder: Path, *arguments: str) -> list[str | Path]:
+def run_on(project: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     files = ["--snakefile", project / "Snakefile", "--directory", folder, "--configfile", folder / "mine.yaml"]
-    return [SNAKEMAKE, *arguments, *files]
+    return run_snakemake(folder, *arguments, *files)
 
 
 def jobs_again(finished: tuple[Path, Path], *targets: str) -> tuple[dict[str, int], set[str]]:
     """The jobs that would run now, and their experiments."""
-    ran = subprocess.run(
-        command(*finished, *(targets or ("benchmark",)), "-n"), capture_output=True, text=True, check=False
-    )
-    said = ran.stdout + ran.stderr
-    assert ran.returncode == 0, said
-    if "Nothing to be done" in said:
+    ran = run_on(*finished, *(targets or ("benchmark",)), "-n")
+    assert ran.returncode == 0, ran.said
+    if "Nothing to be done" in ran.said:
         return {}, set()
-    messages = "\n".join(re.findall(r"^Job \d+: .*", said, re.MULTILINE))
+    messages = "\n".join(re.findall(r"^Job \d+: .*", ran.said, re.MULTILINE))
     return job_counts(ran), set(re.findall(r"tiny-(\w+)", messages))
 
 

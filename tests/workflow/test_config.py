@@ -8,21 +8,22 @@ from pathlib import Path
 import h5py
 import pytest
 
-from tests.helpers import PROJECT, SNAKEMAKE
+from tests.fast_snakemake import run_snakemake
+from tests.helpers import PROJECT
 
 
 def run(folder: Path, config: str, *arguments: str) -> subprocess.CompletedProcess:
     """Snakemake in a folder, with the text of a config file; `-n` unless arguments say what to do."""
     (folder / "mine.yaml").write_text(config)
-    command = [SNAKEMAKE, "--snakefile", PROJECT / "Snakefile", "--directory", folder, "--configfile", "mine.yaml"]
-    return subprocess.run([*command, *(arguments or ["-n"])], capture_output=True, text=True, check=False, cwd=folder)
+    files = ["--snakefile", PROJECT / "Snakefile", "--directory", folder, "--configfile", "mine.yaml"]
+    return run_snakemake(folder, *files, *(arguments or ["-n"]))
 
 
 def refusal(ran: subprocess.CompletedProcess) -> str:
     """The lines that it printed, but for what Snakemake says of config files that it merges."""
-    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert ran.returncode == 1, ran.said
     told = re.compile("Config file .* is extended|Using (workflow|profile)")
-    return "\n".join(line for line in (ran.stdout + ran.stderr).splitlines() if not told.match(line))
+    return "\n".join(line for line in ran.said.splitlines() if not told.match(line))
 
 
 WRONG = """
@@ -53,7 +54,7 @@ def test_a_broken_config_yaml_is_named_with_the_line(tmp_path):
         (tmp_path / name).symlink_to(PROJECT / name)
     shutil.copy(PROJECT / "Snakefile", tmp_path)
     (tmp_path / "config.yaml").write_text("seeds: [0]\ntrain:\n\tepochs: 3\n")
-    ran = subprocess.run([SNAKEMAKE, "-n"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    ran = run_snakemake(tmp_path, "-n")
     assert re.fullmatch(
         rf"{tmp_path}/config\.yaml can't be read as YAML: correct line 3 \(found character .*\); indent with .*\.",
         refusal(ran),
@@ -63,7 +64,7 @@ def test_a_broken_config_yaml_is_named_with_the_line(tmp_path):
 def test_the_command_line_changes_single_keys(tmp_path):
     values = ["experiment=trial", "seeds=[0,1]", "dna=null", "train={epochs: 3, ema: null, learning_rate: 1e-3}"]
     ran = run(tmp_path, "dna: {name: hoechst}", "-n", "--config", *values)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.returncode == 0, ran.said
     assert "results/models/trial/seed-1/model.safetensors" in ran.stdout
     assert "rule split_dna" not in ran.stdout
 
@@ -72,7 +73,7 @@ def test_the_longest_names_can_be_planned(tmp_path):
     """Also names that repeat as much as Snakemake lets them."""
     names = "x" * 19, "long" * 19 + "x" * 19 + "_long"
     ran = run(tmp_path, f"experiment: {names[1]}\nstructures: [{', '.join(names)}]\n")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.returncode == 0, ran.said
 
 
 def test_given_files_are_opened_before_a_training(tmp_path):

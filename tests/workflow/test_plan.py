@@ -4,30 +4,28 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ssp_model.nn.methods import METHODS
+from tests.fast_snakemake import run_snakemake
 from tests.helpers import GOLDEN, PROJECT
-
-SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 
 
 def plan(tmp_path: Path, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess:
     """A dry run in an empty folder."""
-    command = [SNAKEMAKE, "--snakefile", PROJECT / "Snakefile", "--directory", tmp_path, "-n", *arguments]
+    command = ["--snakefile", PROJECT / "Snakefile", "--directory", tmp_path, "-n", *arguments]
     if config is not None:
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
         command += ["--configfile", tmp_path / "mine.yaml"]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    return run_snakemake(tmp_path, *command)
 
 
 def job_counts(ran: subprocess.CompletedProcess) -> dict[str, int]:
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    table = (ran.stdout + ran.stderr).rpartition("Job stats:")[2]
+    assert ran.returncode == 0, ran.said
+    table = ran.said.rpartition("Job stats:")[2]
     return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
 
 
@@ -85,7 +83,7 @@ def test_images_to_predict_are_shared_among_jobs(tmp_path, model):
     counts = job_counts(plan(tmp_path, "predict", config=config))
     assert counts == {"predict_images": 2, "list_predictions": 1, "predict": 1, "total": 4}
     ran = plan(tmp_path, "predict", config={"predict": {"images": ["*.nd2"]}})
-    assert "*.nd2 matches no image; correct the pattern." in ran.stdout + ran.stderr
+    assert "*.nd2 matches no image; correct the pattern." in ran.said
 
 
 def test_uncertainty_is_calibrated_and_measured_before_images_are_predicted(tmp_path, model):
@@ -122,7 +120,7 @@ def test_a_model_at_an_address_is_planned_without_a_network(tmp_path):
 def test_an_address_without_a_checksum_is_refused(tmp_path):
     ran = plan(tmp_path, config={"evaluate": {"model": "https://host/model.safetensors"}})
     assert ran.returncode == 1
-    assert "evaluate.model: https://host/model.safetensors has no checksum, and" in ran.stdout + ran.stderr
+    assert "evaluate.model: https://host/model.safetensors has no checksum, and" in ran.said
 
 
 def test_until(tmp_path):
@@ -150,7 +148,7 @@ def test_structures_that_are_none_are_not_made(tmp_path):
     for wrong in ("results/volumes/golgi.h5", "results/splits/golgi/train.csv"):
         ran = plan(tmp_path, wrong)
         assert ran.returncode == 1
-        assert "results/lists/golgi.csv" in ran.stdout + ran.stderr
+        assert "results/lists/golgi.csv" in ran.said
     assert "split_structure" not in job_counts(plan(tmp_path, "results/splits/dna/val.csv"))
 
 
@@ -167,7 +165,7 @@ def test_own_table_of_samples(tmp_path):
     some = job_counts(plan(tmp_path, config=config | {"structures": ["tom20"]}))
     assert some["convert_images"] == some["structure_page"] == 1
     wrong = plan(tmp_path, config=config | {"structures": ["tom20", "dna"]})
-    assert "structures lists dna, but the table of samples has golgi, tom20, zo1 only" in wrong.stdout + wrong.stderr
+    assert "structures lists dna, but the table of samples has golgi, tom20, zo1 only" in wrong.said
 
 
 def test_an_own_table_counts_by_its_samples(tmp_path):
@@ -180,9 +178,9 @@ def test_an_own_table_counts_by_its_samples(tmp_path):
     config = {"structures": None, "dna": None, "collection": {"samples": "samples.csv"}}
     targets = ("download", "split")
     plan(tmp_path, config=config)
-    command = [SNAKEMAKE, "--snakefile", PROJECT / "Snakefile", "--cores", "1", *targets]
-    command += ["--directory", tmp_path, "--configfile", tmp_path / "mine.yaml"]
-    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    command = ["--snakefile", PROJECT / "Snakefile", "--cores", "1", *targets]
+    ran = run_snakemake(tmp_path, *command, "--directory", tmp_path, "--configfile", tmp_path / "mine.yaml")
+    assert ran.returncode == 0, ran.said
 
     lines = table.read_text().splitlines()
     table.write_text("\n".join([f"{lines[0]},notes", *(f"{line},x" for line in lines[1:])]))
@@ -236,9 +234,9 @@ def test_rules_count_the_code_of_their_method(spied, tmp_path, evaluate, methods
     config = {"model": {"method": "multi_head_last"}, "evaluate": evaluate}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
     # a list of the rules needs no plan
-    command = [SNAKEMAKE, "--snakefile", spied / "Snakefile", "--configfile", tmp_path / "mine.yaml", "--list"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    files = ["--snakefile", spied / "Snakefile", "--configfile", tmp_path / "mine.yaml"]
+    ran = run_snakemake(tmp_path, *files, "--list")
+    assert ran.returncode == 0, ran.said
     noted = json.loads((tmp_path / "counted.json").read_text())
     counted = noted["counted"]
     # what was downloaded stays, whatever becomes of the script

@@ -13,9 +13,10 @@ import pytest
 import requests
 import yaml
 
-from tests.helpers import PROJECT
+from tests.fast_snakemake import run_snakemake
+from tests.helpers import PROJECT, SNAKEMAKE
 from tests.kubeserver import KubeServer
-from tests.workflow.test_plan import SNAKEMAKE, job_counts, plan
+from tests.workflow.test_plan import job_counts, plan
 
 PROFILES = sorted(path.parent.name for path in (PROJECT / "profiles").glob("*/config.yaml"))
 KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
@@ -133,7 +134,7 @@ def test_aws_batch_is_asked_for_what_jobs_need(profile, clone, bucket, store, mo
     batch.create_job_queue(jobQueueName="ssp", state="ENABLED", priority=1, computeEnvironmentOrder=order)
     for name, value in {"ENDPOINT_URL": store, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    ran = subprocess.run(submission(clone, profile), cwd=clone, capture_output=True, text=True, check=False)
+    ran = run_snakemake(clone, *submission(clone, profile)[1:])
     asked = {}
     for definition in batch.describe_job_definitions()["jobDefinitions"]:
         container = definition["containerProperties"]
@@ -148,4 +149,4 @@ def test_aws_batch_is_asked_for_what_jobs_need(profile, clone, bucket, store, mo
         "train_model": with_gpu,
         "evaluate_structure": with_gpu,
         "predict_composite": with_gpu,
-    }, ran.stdout + ran.stderr
+    }, ran.said
