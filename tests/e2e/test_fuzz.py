@@ -115,10 +115,10 @@ def limited(*arguments: str | Path) -> subprocess.CompletedProcess:
 def test_predict(files, model, tmp_path):
     paths = list(files.values())
     called_good = {}
-    for start in range(0, len(paths), 20):
+    for start in range(0, len(paths), 70):
         out = tmp_path / f"out{start}"
         # a copy, so that nothing can be written onto an input unseen
-        some = [Path(shutil.copy(path, tmp_path)) for path in paths[start : start + 20]]
+        some = [Path(shutil.copy(path, tmp_path)) for path in paths[start : start + 70]]
         before = {path: path.read_bytes() for path in some}
         ran = limited("predict", model, *some, "--output", out, "--channel", "0", "--threads", "1")
         said = ran.stdout + ran.stderr

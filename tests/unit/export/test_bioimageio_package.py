@@ -50,7 +50,7 @@ def test_both_kinds_of_weights_predict_what_the_model_does(method, tmp_path, raw
     session = onnxruntime.InferenceSession(tmp_path / "package" / "model.onnx")
     script = torch.jit.load(tmp_path / "package" / "model.torchscript")
     torch.manual_seed(0)
-    for shape in ((1, 1, 16, 16, 16), (3, 1, 32, 16, 48), (2, 1, 16, 64, 32), (1, 1, 16, 96, 96)):
+    for shape in ((1, 1, 16, 16, 16), (3, 1, 32, 16, 48)):
         x = torch.randn(shape)
         with torch.inference_mode():
             wanted = network(x)
