@@ -285,7 +285,8 @@ def _train(
     """Train a model, or extend one."""
     from ssp_model.config.read import read_config
     from ssp_model.training.dry_run import describe_training
-    from ssp_model.training.train import Recipe, TrainFiles, train_model
+    from ssp_model.training.recipe import Recipe
+    from ssp_model.training.train import TrainFiles, train_model
 
     settings = read_config(config)
     if extends is None and settings.train.extend:

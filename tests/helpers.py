@@ -19,7 +19,8 @@ from ssp_model.images.reader import Image, ImageFile
 from ssp_model.models.model_file import make_network
 from ssp_model.nn.method import Method
 from ssp_model.training.distributed import Placement
-from ssp_model.training.train import Recipe, TrainFiles, train_model
+from ssp_model.training.recipe import Recipe
+from ssp_model.training.train import TrainFiles, train_model
 from tests.fast_snakemake import run_snakemake
 
 PROJECT = Path(__file__).parents[1]

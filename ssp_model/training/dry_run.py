@@ -9,7 +9,7 @@ from ssp_model.data.dataset import Dataset
 from ssp_model.hardware import choose_precision, device_name
 from ssp_model.models.model_file import make_network
 from ssp_model.training.extension import extend_network, settle
-from ssp_model.training.train import Recipe
+from ssp_model.training.recipe import Recipe
 
 
 def describe_training(train_set: Path, recipe: Recipe) -> dict[str, str]:

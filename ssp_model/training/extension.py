@@ -7,7 +7,7 @@ images are prepared for it (patch, voxel size, preprocess).
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ssp_model
 from ssp_model.config.schema import parse_model
@@ -15,12 +15,10 @@ from ssp_model.data.dataset import Dataset
 from ssp_model.errors import InputError
 from ssp_model.models.model_file import ModelInfo, load_model, read_info
 from ssp_model.nn.method import Method
-
-if TYPE_CHECKING:
-    from ssp_model.training.train import Recipe
+from ssp_model.training.recipe import Recipe
 
 
-def settle(recipe: "Recipe", train_set: Path) -> tuple["Recipe", ModelInfo | None]:
+def settle(recipe: Recipe, train_set: Path) -> tuple[Recipe, ModelInfo | None]:
     """Complete the recipe of an extension: with the settings of the model, and with the structure that is new.
 
     Parameters
@@ -48,7 +46,7 @@ def settle(recipe: "Recipe", train_set: Path) -> tuple["Recipe", ModelInfo | Non
     return replace(recipe, model=model, structures=(structure,)), info
 
 
-def new_structure(info: ModelInfo, recipe: "Recipe", dataset: Dataset) -> str:
+def new_structure(info: ModelInfo, recipe: Recipe, dataset: Dataset) -> str:
     """Return the one structure that a model does not know, of those that are wanted, or of a dataset.
 
     Raises

@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ssp_model.config.schema import ModelConfig, PredictConfig, TrackingConfig, TrainConfig
+from ssp_model.config.schema import TrackingConfig
 from ssp_model.data.dataset import Dataset
 from ssp_model.data.signal_statistics import training_signals
 from ssp_model.errors import InputError
-from ssp_model.files import replacing, sha256_of, write_table
+from ssp_model.files import replacing, write_table
 from ssp_model.models.model_file import ModelInfo, make_network, save_model
 from ssp_model.nn.method import Method
 from ssp_model.prediction.sliding_window import Windows
@@ -41,6 +41,7 @@ from ssp_model.training.learner import Learner
 from ssp_model.training.loader import Crops, check_batches, open_crops
 from ssp_model.training.losses import Losses
 from ssp_model.training.progress import Epoch, Progress, means
+from ssp_model.training.recipe import Recipe
 from ssp_model.training.session import Session, open_session
 from ssp_model.training.tracking import track
 from ssp_model.training.training_log import EVENTS, TrainingLog, announce, open_events, peak_memory_mb
@@ -78,75 +79,6 @@ class TrainFiles:
     events: Path
     checkpoint: Path
     tracking: Path
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What the result of a training depends on, apart from its data.
-
-    Attributes
-    ----------
-    model, train, predict : ModelConfig, TrainConfig, PredictConfig
-        Sections of the config.
-    experiment : str
-    seed : int
-        Random seed for weights, crops and their order.
-    structures : tuple of str, or None
-        Use only the samples of these structures; None for all.
-    extends : path, or None
-        Model file to extend by one structure, the one that the model does not know. The settings of the method are then
-        those of the file.
-    """
-
-    model: ModelConfig
-    train: TrainConfig
-    predict: PredictConfig
-    experiment: str
-    seed: int
-    structures: tuple[str, ...] | None = None
-    extends: Path | None = None
-
-    def sections(self) -> dict[str, Any]:
-        """Return the sections as plain values."""
-        # which model is extended is told by its content
-        train = self.train.model_dump(include=set(TrainConfig.model_fields))
-        return {"model": self.model.model_dump(), "train": train, "predict": self.predict.model_dump()}
-
-    def identity(self, train_set: Dataset, val_set: Dataset) -> dict[str, Any]:
-        """Return what must be the same in a checkpoint to resume from it."""
-        data = {"train": train_set.digest(), "val": val_set.digest()}
-        part = {"structures": self.structures, "extends": sha256_of(self.extends) if self.extends else None}
-        return self.sections() | {"experiment": self.experiment, "seed": self.seed, "data": data} | part
-
-    def settings(self, train_set: Dataset) -> dict[str, Any]:
-        """Return the config that the model depends on, including the config of the data."""
-        return train_set.config | self.sections() | {"seed": self.seed}
-
-    def info(
-        self, train_set: Dataset, progress: Progress, base: ModelInfo | None, signals: dict[str, Any] | None
-    ) -> ModelInfo:
-        """Return what the model file says about the model, or about the base model and what extends it."""
-        config = train_set.config | self.sections()
-        training = {
-            "experiment": self.experiment,
-            "seed": self.seed,
-            "epoch": progress.best_epoch,
-            "val_mse": progress.best_mse,
-        }
-        if base is not None:
-            return extended_info(base, train_set.tasks, config=config, training=training)
-        model = self.model.model_dump()
-        return ModelInfo(
-            structures=tuple(train_set.tasks),
-            method=model.pop("method"),
-            settings=model,
-            patch=self.train.patch,
-            voxel_size_um=train_set.voxel_size_um,
-            preprocess=train_set.config["preprocess"],
-            config=config,
-            training=training,
-            signals=signals,
-        )
 
 
 @dataclass(frozen=True)
@@ -374,8 +306,33 @@ def validation_row(training: Training, windows: Windows) -> dict[str, float]:
 def save_network(training: Training, recipe: Recipe, path: Path) -> None:
     """Write the network as it is now to a model file."""
     if training.session.fabric.is_global_zero:
-        info = recipe.info(training.train_set, training.progress, training.base, training.signals)
-        save_model(training.learner.averaged_network, info, path)
+        save_model(training.learner.averaged_network, model_info(training, recipe), path)
+
+
+def model_info(training: Training, recipe: Recipe) -> ModelInfo:
+    """Return what the model file says about the model, or about the base model and what extends it."""
+    train_set, progress = training.train_set, training.progress
+    config = train_set.config | recipe.sections()
+    provenance = {
+        "experiment": recipe.experiment,
+        "seed": recipe.seed,
+        "epoch": progress.best_epoch,
+        "val_mse": progress.best_mse,
+    }
+    if training.base is not None:
+        return extended_info(training.base, train_set.tasks, config=config, training=provenance)
+    model = recipe.model.model_dump()
+    return ModelInfo(
+        structures=tuple(train_set.tasks),
+        method=model.pop("method"),
+        settings=model,
+        patch=recipe.train.patch,
+        voxel_size_um=train_set.voxel_size_um,
+        preprocess=train_set.config["preprocess"],
+        config=config,
+        training=provenance,
+        signals=training.signals,
+    )
 
 
 def publish(files: TrainFiles, recipe: Recipe, progress: Progress, checkpoint: Checkpoint) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +22,8 @@ from ssp_model.nn.method import Method
 from ssp_model.training.distributed import gather
 from ssp_model.training.losses import StepLosses
 from ssp_model.training.progress import Epoch, Progress, means
+from ssp_model.training.recipe import Recipe
 from ssp_model.training.tracking import Tracker
-
-if TYPE_CHECKING:
-    from ssp_model.training.train import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +146,7 @@ def open_events(folder: Path, length: int, *, writes: bool) -> Iterator[EventLog
         events.close()
 
 
-def announce(fabric: Fabric, network: Method, recipe: "Recipe", train_set: Dataset, val_set: Dataset) -> None:
+def announce(fabric: Fabric, network: Method, recipe: Recipe, train_set: Dataset, val_set: Dataset) -> None:
     """Log what is trained, on what, and where."""
     places = gather(fabric, os.environ.get("SLURMD_NODENAME") or socket.gethostname())
     processes = f" x {len(places)} ({', '.join(places)})" if len(places) > 1 else ""

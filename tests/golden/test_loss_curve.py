@@ -12,7 +12,8 @@ import yaml
 from ssp_model.config.read import parse_config
 from ssp_model.config.schema import PredictConfig
 from ssp_model.training.distributed import Placement
-from ssp_model.training.train import Recipe, train_model
+from ssp_model.training.recipe import Recipe
+from ssp_model.training.train import train_model
 from tests.helpers import GOLDEN, PROJECT, UNTRACKED, make_datasets, train_files
 
 CURVE = GOLDEN / "loss_curve.txt"

@@ -7,7 +7,8 @@ if __name__ == "__main__":
     from ssp_model.config.schema import PredictConfig, TrackingConfig, TrainConfig, parse_model
     from ssp_model.log import log_to
     from ssp_model.training.distributed import Placement
-    from ssp_model.training.train import Recipe, TrainFiles, train_model
+    from ssp_model.training.recipe import Recipe
+    from ssp_model.training.train import TrainFiles, train_model
 
     log_to(snakemake.log[0])
     params, where, run = snakemake.params, snakemake.resources, snakemake.wildcards

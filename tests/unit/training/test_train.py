@@ -22,8 +22,8 @@ from ssp_model.nn.methods.repmode import RepMode
 from ssp_model.training import loader as loader_module
 from ssp_model.training.distributed import Placement
 from ssp_model.training.dry_run import describe_training
+from ssp_model.training.recipe import Recipe
 from ssp_model.training.scratch import scratch_copy
-from ssp_model.training.train import Recipe
 from tests import helpers
 from tests.helpers import WINDOWS, train_files
 
