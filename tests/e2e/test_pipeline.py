@@ -384,13 +384,6 @@ def test_wrong_checksum_and_quota_too_large_are_told_plainly(simulated, tmp_path
 REAL_MINI = yaml.safe_load((PROJECT / "tests/e2e/real_mini.yaml").read_text())
 
 
-def collection_in(place: str) -> dict[str, dict[str, str]]:
-    """The real archives and lists, in a folder or at an address."""
-    return {
-        "collection": {"archives": f"{place}/{{structure}}.tar.gz", "lists": f"{place}/manifests/{{structure}}.csv"}
-    }
-
-
 def convert_real_images(folder: Path, config: dict) -> None:
     """Convert the images; three of them are unusable, so the workflow stops."""
     stopped = snakemake(folder, config, "convert")
@@ -404,11 +397,6 @@ def convert_real_images(folder: Path, config: dict) -> None:
         assert f"data/{tile}.czi channel 2 (SEG_DNA) is constant" in stopped.said
     assert "Traceback" not in stopped.said
     assert not list((folder / "results").rglob("*.checked"))
-
-
-def test_real_images_over_http(shared_data, tmp_path):
-    with FileServer(shared_data / "real-mini") as server:
-        convert_real_images(tmp_path, REAL_MINI | collection_in(server.url("").rstrip("/")))
 
 
 def test_folders_in_place_of_archives(finished, simulated, tmp_path):
@@ -438,9 +426,12 @@ def test_a_page_in_place_of_a_list_is_not_kept(simulated, tmp_path):
 
 
 def test_real_images(shared_data, tmp_path):
-    config = REAL_MINI | collection_in(f"{shared_data}/real-mini")
-    convert_real_images(tmp_path, config)
+    with FileServer(shared_data / "real-mini") as server:
+        files = {"archives": "{structure}.tar.gz", "lists": "manifests/{structure}.csv"}
+        config = REAL_MINI | {"collection": {kind: server.url("") + name for kind, name in files.items()}}
+        convert_real_images(tmp_path, config)
 
+    # nothing is downloaded or converted again
     skip = config | {"preprocess": config["preprocess"] | {"on_bad_image": "skip"}}
     ran = snakemake(tmp_path, skip)
     assert ran.returncode == 0, ran.said
