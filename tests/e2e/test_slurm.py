@@ -202,7 +202,7 @@ def test_two_nodes_give_the_curve_of_one(run, simulated):
     two = pd.read_csv(run / "results/models/two-nodes/seed-0/history.csv")
     log = (run / "results/logs/train_model/two-nodes/seed-0.log").read_text()
     # started once, as one training of two processes
-    assert log.count("RepMode (width") == log.count("CPU, 1 threads x 2 (node1, node2)") == 1
+    assert log.count("RepMode (width") == log.count("CPU, 1 thread x 2 (node1, node2)") == 1
     (job,) = of_rule(jobs_of_slurm(), "train_model")[-1:]
     assert (job["NumNodes"], job["NumTasks"]) == ("2", "2")
     for column in [name for name in one if "mse" in name]:
