@@ -118,6 +118,17 @@ def test_constant_channels_stop_and_all_are_named(collection, images):
     collection.check("skip")
 
 
+@pytest.mark.parametrize("again", ["", "--forcerun results/lists/tom20.csv"])
+def test_it_is_told_how_mended_images_are_converted(tmp_path, caplog, again):
+    row = {"image": "a.czi", "scene": None, "time": None, "task": "tom20", "channel": 3, "reason": "a.czi is empty."}
+    pd.DataFrame([row]).to_csv(tmp_path / "left_out.csv")
+    command = "run the same command again" + (f" with {again}" if again else "")
+    with pytest.raises(InputError, match=f"take them off the list, and {command}\nOr set"):
+        check_left_out(tmp_path / "left_out.csv", "tom20", "stop", again)
+    check_left_out(tmp_path / "left_out.csv", "tom20", "skip", again)
+    assert caplog.messages[0].endswith(f"a.czi is empty.\nTo use them after all, mend them, and {command}")
+
+
 def test_skipped_channel_loses_nothing_else(collection, images):
     image = images[0].copy()
     image[5] = 7
