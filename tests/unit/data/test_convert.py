@@ -18,6 +18,7 @@ from ssp_model.collection.tabulate import write_samples_of_archive
 from ssp_model.data.convert import RawImages, convert_image, convert_images
 from ssp_model.data.left_out import check_left_out
 from ssp_model.data.preprocess import Resizing
+from ssp_model.data.volumes import ConvertedImage
 from ssp_model.errors import InputError
 from ssp_model.images.reader import Image
 from ssp_model.simulation.simulate import SimulationConfig, simulate_image, write_czi
@@ -384,6 +385,26 @@ def test_an_image_too_large_for_the_memory_is_named_and_the_others_are_converted
     whole = Image.read
     monkeypatch.setattr(Image, "read", read)
     collection.convert()
+    assert pd.read_csv(collection.left_out).reason.str.contains("1.czi needs more memory than there is").all()
+    with h5py.File(collection.volumes) as file:
+        assert sorted(file) == ["0000", "0002"]
+
+
+class TooLarge(ConvertedImage):
+    """A converted image that there is no memory to hand over."""
+
+    def __reduce__(self):
+        raise MemoryError
+
+
+def convert_to_hand_over(path, job, resizing):
+    converted = convert_image(path, job, resizing)
+    return TooLarge(**vars(converted)) if path.name == "1.czi" else converted
+
+
+def test_a_converted_image_too_large_to_hand_over_is_named_and_the_others_are_converted(collection, monkeypatch):
+    monkeypatch.setattr("ssp_model.data.convert.convert_image", convert_to_hand_over)
+    collection.convert(workers=2)
     assert pd.read_csv(collection.left_out).reason.str.contains("1.czi needs more memory than there is").all()
     with h5py.File(collection.volumes) as file:
         assert sorted(file) == ["0000", "0002"]
