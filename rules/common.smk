@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import shlex
 import sys
 import time
 from collections import defaultdict
@@ -11,6 +12,9 @@ from pathlib import Path
 
 from snakemake.io import apply_wildcards
 from snakemake.logging import logger
+from snakemake.persistence import file as file_persistence
+from snakemake.settings.types import DeploymentMethod
+from snakemake.utils import listfiles
 
 PROJECT = Path(workflow.basedir)
 # the package lies beside the Snakefile: found so to plan a run, and by jobs in environments of their own
@@ -30,6 +34,14 @@ from ssp_model.prediction.requests import batches
 from ssp_model.provenance import failed_job_logs, let_jobs_import_package, source_digest
 
 let_jobs_import_package()
+
+# Snakemake writes this path into command lines as it is, also where it has a space
+if not sys.executable.startswith("'"):
+    sys.executable = shlex.quote(sys.executable)
+
+# Snakemake takes the absolute path of its folder of locks for a pattern, in which braces have a meaning
+if "{" in os.getcwd():
+    file_persistence.listfiles = lambda pattern: listfiles(os.path.relpath(pattern))
 
 
 def refuse(error):
@@ -83,6 +95,8 @@ ALL_SEEDS = "all"
 UNCERTAIN_RUNS = [ALL_SEEDS] if CONFIG.predict.uncertainty in ("seeds", "both") else CONFIG.seeds
 LEFT_OUT = expand("results/volumes/{s}.left_out.csv", s=SOURCES)
 FIGURES = "results/report/{experiment}/seed-{seed}"
+# Snakemake formats the whole path, so braces in it are doubled
+ENVIRONMENT = f"{PROJECT}/envs/ssp.yaml".replace("{", "{{").replace("}", "}}")
 
 
 def in_store(address):
@@ -113,6 +127,11 @@ GIVEN_MODELS = {
 MODEL_FILE = given_model(CONFIG.evaluate.model) if CONFIG.evaluate.model else f"{MODEL}/model.safetensors"
 TEST_SET = given(CONFIG.evaluate.test_set) if CONFIG.evaluate.test_set else "results/datasets/test.h5"
 
+IMAGE = f"{PROJECT}/envs/ssp.sif"
+IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+if IN_CONTAINERS and " " in IMAGE:
+    refuse(f"{IMAGE} can't be used: Snakemake wants an image whose path has no space; move the project's folder.")
+
 # one archive of raw images at a time, from download to conversion, and one job a GPU; a profile may allow more.
 # Limits set in a profile alone would be lost with --resources on the command line. What a scheduler has given a job
 # is not limited again there. Without a GPU, only the cores limit how many jobs run.
@@ -138,6 +157,11 @@ wildcard_constraints:
     # the runs of this configuration only, with those of its benchmark: others that are there are read, never made
     experiment=any_of(EXPERIMENTS),
     seed="|".join(map(str, CONFIG.seeds)),
+
+
+def container_image(wildcards):
+    """The image for `--sdm apptainer`, made from `envs/ssp.def`. A function, as braces in its path are no wildcards."""
+    return IMAGE if IN_CONTAINERS else None
 
 
 def methods_of(experiment):

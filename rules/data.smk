@@ -21,7 +21,7 @@ rule convert_images:
     # before another archive is downloaded
     priority: 1
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     threads: 4
     resources:
         mem_mb=growing(6000),
@@ -50,7 +50,7 @@ rule check_images:
     benchmark:
         "results/benchmarks/check_images/{structure}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(500),
         runtime=growing(10),
@@ -82,7 +82,7 @@ if OWN is not None:
         benchmark:
             "results/benchmarks/split_samples.tsv"
         conda:
-            "../envs/ssp.yaml"
+            ENVIRONMENT
         resources:
             mem_mb=growing(500),
             runtime=growing(10),
@@ -114,7 +114,7 @@ else:
         benchmark:
             "results/benchmarks/split_structure/{structure}.tsv"
         conda:
-            "../envs/ssp.yaml"
+            ENVIRONMENT
         resources:
             mem_mb=growing(500),
             runtime=growing(10),
@@ -148,7 +148,7 @@ if DNA and OWN is None:
         benchmark:
             "results/benchmarks/split_dna.tsv"
         conda:
-            "../envs/ssp.yaml"
+            ENVIRONMENT
         resources:
             mem_mb=growing(500),
             runtime=growing(10),
@@ -175,7 +175,7 @@ rule integrate_datasets:
     benchmark:
         "results/benchmarks/integrate_datasets.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(2000),
         runtime=growing(4 * 60),

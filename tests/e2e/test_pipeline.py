@@ -18,7 +18,7 @@ import tifffile
 import yaml
 
 from ssp_model.models.model_file import load_model, read_info
-from tests.helpers import GOLDEN, PROJECT, command, snakemake, tiny
+from tests.helpers import GOLDEN, PROJECT, command, copy_project, snakemake, tiny
 from tests.httpserver import FileServer
 
 pytestmark = pytest.mark.slow
@@ -169,20 +169,15 @@ def test_nothing_is_done_twice(finished):
 def test_contents_decide_and_not_the_times_of_scripts(finished, tmp_path):
     """A fresh clone beside the results has nothing to do; in it, what a script does is changed, then what it says."""
     folder, config, _ = finished
-    for name in ("rules", "ssp_model", "workflow", "profiles"):
-        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "config.yaml"):
-        shutil.copyfile(PROJECT / name, tmp_path / name)
-    there = [
-        tmp_path / "Snakefile" if part == PROJECT / "Snakefile" else part for part in command(folder, config, "-n")
-    ]
+    project = copy_project(tmp_path / "clone")
 
     def plan() -> str:
-        ran = subprocess.run(there, capture_output=True, text=True, check=True, cwd=folder)
-        return ran.stdout + ran.stderr
+        ran = snakemake(folder, config, "-n", project=project)
+        assert ran.returncode == 0, ran.said
+        return ran.said
 
     assert "Nothing to be done" in plan()
-    script = tmp_path / "workflow/scripts/summarise_scores.py"
+    script = project / "workflow/scripts/summarise_scores.py"
     script.write_text(script.read_text() + "\n# a comment\n")
     assert "Nothing to be done" in plan()
     script.write_text(script.read_text() + "\nassert __name__\n")
