@@ -8,7 +8,7 @@ if OWN is not None:
     rule tabulate_samples:
         input:
             # its content counts, in params: a pattern may match other images than before
-            samples=ancient(local(CONFIG.collection.samples)),
+            samples=ancient(given(CONFIG.collection.samples)),
         output:
             "results/samples/{structure}.csv",
         log:
@@ -31,7 +31,7 @@ if OWN is not None:
 
     rule preflight_samples:
         input:
-            samples=ancient(local(CONFIG.collection.samples)),
+            samples=ancient(given(CONFIG.collection.samples)),
             # an image that is mended or comes late is checked anew
             images=[image for source in SOURCES for image in own_images(source)],
         output:

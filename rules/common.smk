@@ -106,7 +106,13 @@ def in_store(address):
 
 def given(address):
     """A file that the configuration names: an object in S3, or a file of this machine, wherever results are kept."""
-    return storage(address) if in_store(address) else local(address)
+    if in_store(address):
+        return storage(address)
+    # Snakemake takes braces in the path of an input for the name of a wildcard; where it runs, they are not needed
+    path = os.path.relpath(address) if "{" in address else address
+    if "{" in path:
+        refuse(f"{address} can't be used, as there are braces in its path; move it, or give a link without braces.")
+    return local(path)
 
 
 def given_model(address):
@@ -392,7 +398,7 @@ def samples_checksum(wildcards):
 
 def own_images(source):
     """Its image files that are on this machine."""
-    return [local(image) for image in images_of(source) if Path(image).exists()]
+    return [given(image) for image in images_of(source) if Path(image).exists()]
 
 
 def stored_images(source):

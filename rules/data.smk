@@ -73,7 +73,7 @@ if OWN is not None:
 
     rule split_samples:
         input:
-            samples=ancient(local(CONFIG.collection.samples)),
+            samples=ancient(given(CONFIG.collection.samples)),
             left_out=left_out_lists,
         output:
             [path for task in CONFIG.tasks for path in split_lists(task)],

@@ -43,6 +43,12 @@ def write_table(table: "pd.DataFrame", path: str | Path) -> None:
         table.to_csv(temporary, index=False)
 
 
+def own_file(path: str | Path) -> Path:
+    """Return the file that a link of the workflow leads to, so that messages name the user's own file."""
+    path = Path(path)
+    return path.readlink() if path.is_symlink() else path
+
+
 def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 checksum of a file, in hexadecimal; of a folder, that of its files' names and checksums."""
     path = Path(path)

@@ -48,4 +48,9 @@ def problem_text(table: pd.DataFrame, structure: str) -> str:
     count = len(table[["image", "scene", "time"]].drop_duplicates())
     images = "1 image" if count == 1 else f"{count} images"
     # a reason names its image, and may be that of several tasks
-    return "\n  ".join([f"{images} of {structure} can't be used:", *table.reason.unique()])
+    tasks = table.groupby("reason", sort=False).task.agg(list)
+    if all(structure not in names for names in tasks):
+        use = f" for {', '.join(sorted(table.task.unique()))}"
+        return "\n  ".join([f"{images} of {structure} can't be used{use}:", *tasks.index])
+    reasons = [text if structure in names else f"{', '.join(names)}: {text}" for text, names in tasks.items()]
+    return "\n  ".join([f"{images} of {structure} can't be used:", *reasons])

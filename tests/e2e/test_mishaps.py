@@ -27,6 +27,12 @@ def spoilt(simulated: Path, folder: Path) -> dict:
 
 def test_a_mended_archive_is_converted_again_by_what_the_message_says(simulated, tmp_path):
     config = spoilt(simulated, tmp_path)
+    whole = (tmp_path / "tom20.tar.gz").read_bytes()
+    (tmp_path / "tom20.tar.gz").write_bytes(b"no archive")
+    ran = snakemake(tmp_path, config, "convert")
+    # the user's own file, not the link to it
+    assert f"convert_images/tom20: {tmp_path}/tom20.tar.gz is truncated, damaged or not a tar" in ran.said
+    (tmp_path / "tom20.tar.gz").write_bytes(whole)
     ran = snakemake(tmp_path, config, "convert")
     assert ran.returncode == 1
     (again,) = set(re.findall("run the same command again with (--forcerun .*)", ran.said))

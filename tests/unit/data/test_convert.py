@@ -16,7 +16,7 @@ from scipy import ndimage
 from ssp_model.collection.archive import unpack
 from ssp_model.collection.tabulate import write_samples_of_archive
 from ssp_model.data.convert import RawImages, convert_image, convert_images
-from ssp_model.data.left_out import check_left_out
+from ssp_model.data.left_out import check_left_out, problem_text
 from ssp_model.data.preprocess import Resizing
 from ssp_model.data.volumes import ConvertedImage
 from ssp_model.errors import InputError
@@ -111,7 +111,7 @@ def test_constant_channels_stop_and_all_are_named(collection, images):
         image[5] = 7
         rewrite(collection, index, image)
     collection.convert()
-    with pytest.raises(InputError, match="2 images of tom20 can't be used") as stopped:
+    with pytest.raises(InputError, match="2 images of tom20 can't be used for dna:") as stopped:
         collection.check()
     for index in (0, 1):
         assert f"data/tom20/{index}.czi channel 5 (H3342) is constant (every voxel is 7)" in str(stopped.value)
@@ -128,6 +128,17 @@ def test_it_is_told_how_mended_images_are_converted(tmp_path, caplog, again):
         check_left_out(tmp_path / "left_out.csv", "tom20", "stop", again)
     check_left_out(tmp_path / "left_out.csv", "tom20", "skip", again)
     assert caplog.messages[0].endswith(f"a.czi is empty.\nTo use them after all, mend them, and {command}")
+
+
+def test_the_structure_that_a_channel_was_meant_for_is_blamed():
+    rows = [
+        ("a.czi", "tom20", "a.czi is empty."),
+        ("a.czi", "dna", "a.czi is empty."),
+        ("b.czi", "dna", "No channel 9."),
+    ]
+    table = pd.DataFrame(rows, columns=["image", "task", "reason"]).assign(scene=None, time=None)
+    assert problem_text(table, "tom20") == "2 images of tom20 can't be used:\n  a.czi is empty.\n  dna: No channel 9."
+    assert problem_text(table[2:], "tom20") == "1 image of tom20 can't be used for dna:\n  No channel 9."
 
 
 def test_skipped_channel_loses_nothing_else(collection, images):
