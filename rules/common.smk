@@ -4,6 +4,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import sys
 import time
 from collections import defaultdict
@@ -487,5 +488,7 @@ def tell_error(snakemake_log):
             text = job_log.read_text()
             # the last lines say why; all of them are in the file
             say("\n".join(text.splitlines()[-12:]))
-            if not re.search("error|kill|cancel", text, re.IGNORECASE):
+            if shutil.disk_usage(".").free < 2**20:
+                say("The disk is full: make room on it, and run the same command again.")
+            elif not re.search("error|kill|cancel", text, re.IGNORECASE):
                 say("It ended without an error: it was killed, most often for lack of memory (mem_mb of its rule).")

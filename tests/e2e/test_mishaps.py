@@ -31,7 +31,7 @@ def test_a_mended_archive_is_converted_again_by_what_the_message_says(simulated,
     (tmp_path / "tom20.tar.gz").write_bytes(b"no archive")
     ran = snakemake(tmp_path, config, "convert")
     # the user's own file, not the link to it
-    assert f"convert_images/tom20: {tmp_path}/tom20.tar.gz is truncated, damaged or not a tar" in ran.said
+    assert f"convert_images/tom20: {tmp_path}/tom20.tar.gz (10 bytes) is truncated, damaged or not" in ran.said
     (tmp_path / "tom20.tar.gz").write_bytes(whole)
     ran = snakemake(tmp_path, config, "convert")
     assert ran.returncode == 1
