@@ -48,7 +48,7 @@ def full_disk():
 @pytest.mark.parametrize(
     "write",
     [
-        lambda folder: write_table(pd.DataFrame(np.random.rand(9000, 3)), folder / "a.csv"),
+        lambda folder: write_table(pd.DataFrame(np.zeros((9000, 3))), folder / "a.csv"),
         lambda folder: np.save(folder / "a.npy", np.zeros(9000)),
         lambda folder: (folder / "a.html").write_text("a" * 90_000),
     ],
