@@ -488,7 +488,9 @@ def tell_error(snakemake_log):
             text = job_log.read_text()
             # the last lines say why; all of them are in the file
             say("\n".join(text.splitlines()[-12:]))
+            if re.search("error|kill|cancel", text, re.IGNORECASE):
+                continue
             if shutil.disk_usage(".").free < 2**20:
                 say("The disk is full: make room on it, and run the same command again.")
-            elif not re.search("error|kill|cancel", text, re.IGNORECASE):
+            else:
                 say("It ended without an error: it was killed, most often for lack of memory (mem_mb of its rule).")

@@ -16,7 +16,7 @@ from ssp_model.evaluation.panel import Pair
 from ssp_model.evaluation.panels import CURVE_COLUMNS, curve_rows, measure
 from ssp_model.evaluation.regions import WorstRegions
 from ssp_model.evaluation.scores import Run, places, read_scores, summarise
-from ssp_model.files import replacing, write_table
+from ssp_model.files import replacing, short_name, write_table
 from ssp_model.images.ome_tiff import write_channels
 from ssp_model.log import progress
 from ssp_model.models.model_file import ModelInfo
@@ -236,7 +236,7 @@ def image_file(dataset: Dataset, sample: int) -> str:
     row = dataset.index.loc[sample]
     # images of DNA come from several structures, whose files may be named alike
     source = Path(row.image)
-    return f"{source.parent.name}_{source.stem}.ome.tif"
+    return f"{short_name(f'{source.parent.name}_{source.stem}')}.ome.tif"
 
 
 def save_image(
