@@ -1,5 +1,6 @@
 """Mishaps in the middle of a run: what is shown, and what the same command does after they are mended."""
 
+import random
 import re
 import shutil
 import tarfile
@@ -8,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.e2e.kills import content, kill_and_compare
 from tests.helpers import snakemake, tiny
 
 pytestmark = pytest.mark.slow
@@ -41,3 +43,13 @@ def test_a_mended_archive_is_converted_again_by_what_the_message_says(simulated,
     assert ran.returncode == 0, ran.said
     assert pd.read_csv(tmp_path / "results/volumes/tom20.left_out.csv").empty
     assert "Nothing to be done" in snakemake(tmp_path, config, "convert", "-n").said
+
+
+def test_killed_at_random_moments(finished, simulated, tmp_path):
+    """Up to the datasets; `python -m tests.e2e.kills 20` goes up to the report. A killed training has its own test."""
+    config = tiny(f"{simulated}/{{structure}}.tar.gz", f"{simulated}/lists/{{structure}}.csv")
+    made = {"splits", "volumes", "datasets"}
+    wanted = {name: it for name, it in content(finished[0]).items() if Path(name).parts[0] in made}
+    rng = random.Random(0)
+    for _ in range(2):
+        kill_and_compare(tmp_path / "run", config, wanted, target="integrate", rng=rng)
