@@ -105,8 +105,8 @@ def split_dna(
             why = f" and can be used: of {spoilt} in the list the channel can't, see left_out.csv" if spoilt else ""
             raise InputError(
                 f"dna.quota.{split} is {quota}, but only {len(found)} of the {len(pool)} {split} images "
-                f"are in the image list of {config.name}{why}; lower the quota, add images"
-                f"{', or correct the channel in the list' if spoilt else ''}."
+                f"are in the image list of {config.name}{why}; "
+                f"{'correct the channel in the list, ' if spoilt else ''}lower the quota or add images."
             )
         drawn[split] = candidates.iloc[found[:quota]]
     return drawn
