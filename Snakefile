@@ -11,8 +11,7 @@ report: "workflow/report/workflow.rst"
 include: "rules/common.smk"
 
 
-# for --sdm apptainer, made from envs/ssp.def
-container: f"{PROJECT}/envs/ssp.sif"
+container: container_image
 
 
 include: "rules/collection.smk"

@@ -12,7 +12,7 @@ rule measure_cost:
     benchmark:
         "results/benchmarks/measure_cost/{experiment}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     threads: threads_of_network
     resources:
         gpu=1,
@@ -46,7 +46,7 @@ rule benchmark_page:
     benchmark:
         "results/benchmarks/benchmark_page.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(2000),
         runtime=growing(30),

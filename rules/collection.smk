@@ -8,7 +8,7 @@ if OWN is not None:
     rule tabulate_samples:
         input:
             # its content counts, in params: a pattern may match other images than before
-            samples=ancient(local(CONFIG.collection.samples)),
+            samples=ancient(given(CONFIG.collection.samples)),
         output:
             "results/samples/{structure}.csv",
         log:
@@ -16,7 +16,7 @@ if OWN is not None:
         benchmark:
             "results/benchmarks/tabulate_samples/{structure}.tsv"
         conda:
-            "../envs/ssp.yaml"
+            ENVIRONMENT
         resources:
             mem_mb=growing(500),
             runtime=growing(10),
@@ -31,7 +31,7 @@ if OWN is not None:
 
     rule preflight_samples:
         input:
-            samples=ancient(local(CONFIG.collection.samples)),
+            samples=ancient(given(CONFIG.collection.samples)),
             # an image that is mended or comes late is checked anew
             images=[image for source in SOURCES for image in own_images(source)],
         output:
@@ -49,7 +49,7 @@ if OWN is not None:
         benchmark:
             "results/benchmarks/preflight_samples.tsv"
         conda:
-            "../envs/ssp.yaml"
+            ENVIRONMENT
         threads: 4
         resources:
             mem_mb=growing(4000),
@@ -80,7 +80,7 @@ if OWN is not None:
         benchmark:
             "results/benchmarks/check_preflight.tsv"
         conda:
-            "../envs/ssp.yaml"
+            ENVIRONMENT
         resources:
             mem_mb=growing(500),
             runtime=growing(10),
@@ -104,7 +104,7 @@ else:
         benchmark:
             "results/benchmarks/tabulate_samples/{structure}.tsv"
         conda:
-            "../envs/ssp.yaml"
+            ENVIRONMENT
         resources:
             mem_mb=growing(500),
             runtime=growing(10),
@@ -129,7 +129,7 @@ rule download_list:
     wildcard_constraints:
         structure="|".join(CONFIG.tasks),
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(500),
         runtime=growing(10),
@@ -154,7 +154,7 @@ rule download_archive:
     benchmark:
         "results/benchmarks/download_archive/{structure}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     # as many as the conversion asks for, so that no download slips in where that finds no room
     threads: 4
     resources:

@@ -3,6 +3,8 @@
 import math
 import os
 import re
+import shlex
+import shutil
 import sys
 import time
 from collections import defaultdict
@@ -11,6 +13,9 @@ from pathlib import Path
 
 from snakemake.io import apply_wildcards
 from snakemake.logging import logger
+from snakemake.persistence import file as file_persistence
+from snakemake.settings.types import DeploymentMethod
+from snakemake.utils import listfiles
 
 PROJECT = Path(workflow.basedir)
 # the package lies beside the Snakefile: found so to plan a run, and by jobs in environments of their own
@@ -30,6 +35,14 @@ from ssp_model.prediction.requests import batches
 from ssp_model.provenance import failed_job_logs, let_jobs_import_package, source_digest
 
 let_jobs_import_package()
+
+# Snakemake writes this path into command lines as it is, also where it has a space
+if not sys.executable.startswith("'"):
+    sys.executable = shlex.quote(sys.executable)
+
+# Snakemake takes the absolute path of its folder of locks for a pattern, in which braces have a meaning
+if "{" in os.getcwd():
+    file_persistence.listfiles = lambda pattern: listfiles(os.path.relpath(pattern))
 
 
 def refuse(error):
@@ -83,6 +96,8 @@ ALL_SEEDS = "all"
 UNCERTAIN_RUNS = [ALL_SEEDS] if CONFIG.predict.uncertainty in ("seeds", "both") else CONFIG.seeds
 LEFT_OUT = expand("results/volumes/{s}.left_out.csv", s=SOURCES)
 FIGURES = "results/report/{experiment}/seed-{seed}"
+# Snakemake formats the whole path, so braces in it are doubled
+ENVIRONMENT = f"{PROJECT}/envs/ssp.yaml".replace("{", "{{").replace("}", "}}")
 
 
 def in_store(address):
@@ -92,7 +107,13 @@ def in_store(address):
 
 def given(address):
     """A file that the configuration names: an object in S3, or a file of this machine, wherever results are kept."""
-    return storage(address) if in_store(address) else local(address)
+    if in_store(address):
+        return storage(address)
+    # Snakemake takes braces in the path of an input for the name of a wildcard; where it runs, they are not needed
+    path = os.path.relpath(address) if "{" in address else address
+    if "{" in path:
+        refuse(f"{address} can't be used, as there are braces in its path; move it, or give a link without braces.")
+    return local(path)
 
 
 def given_model(address):
@@ -112,6 +133,11 @@ GIVEN_MODELS = {
 # a model and images from elsewhere may be evaluated too
 MODEL_FILE = given_model(CONFIG.evaluate.model) if CONFIG.evaluate.model else f"{MODEL}/model.safetensors"
 TEST_SET = given(CONFIG.evaluate.test_set) if CONFIG.evaluate.test_set else "results/datasets/test.h5"
+
+IMAGE = f"{PROJECT}/envs/ssp.sif"
+IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+if IN_CONTAINERS and " " in IMAGE:
+    refuse(f"{IMAGE} can't be used: Snakemake wants an image whose path has no space; move the project's folder.")
 
 # one archive of raw images at a time, from download to conversion, and one job a GPU; a profile may allow more.
 # Limits set in a profile alone would be lost with --resources on the command line. What a scheduler has given a job
@@ -138,6 +164,11 @@ wildcard_constraints:
     # the runs of this configuration only, with those of its benchmark: others that are there are read, never made
     experiment=any_of(EXPERIMENTS),
     seed="|".join(map(str, CONFIG.seeds)),
+
+
+def container_image(wildcards):
+    """The image for `--sdm apptainer`, made from `envs/ssp.def`. A function, as braces in its path are no wildcards."""
+    return IMAGE if IN_CONTAINERS else None
 
 
 def methods_of(experiment):
@@ -368,7 +399,7 @@ def samples_checksum(wildcards):
 
 def own_images(source):
     """Its image files that are on this machine."""
-    return [local(image) for image in images_of(source) if Path(image).exists()]
+    return [given(image) for image in images_of(source) if Path(image).exists()]
 
 
 def stored_images(source):
@@ -457,5 +488,9 @@ def tell_error(snakemake_log):
             text = job_log.read_text()
             # the last lines say why; all of them are in the file
             say("\n".join(text.splitlines()[-12:]))
-            if not re.search("error|kill|cancel", text, re.IGNORECASE):
+            if re.search("error|kill|cancel", text, re.IGNORECASE):
+                continue
+            if shutil.disk_usage(".").free < 2**20:
+                say("The disk is full: make room on it, and run the same command again.")
+            else:
                 say("It ended without an error: it was killed, most often for lack of memory (mem_mb of its rule).")

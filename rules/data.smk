@@ -21,7 +21,7 @@ rule convert_images:
     # before another archive is downloaded
     priority: 1
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     threads: 4
     resources:
         mem_mb=growing(6000),
@@ -50,13 +50,15 @@ rule check_images:
     benchmark:
         "results/benchmarks/check_images/{structure}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(500),
         runtime=growing(10),
     params:
         # not of the conversion, which need not run again when this changes
         on_bad_image=CONFIG.preprocess.on_bad_image,
+        # an archive is no input that stays, so nothing tells that it was mended; files of an own table are inputs
+        again=lambda wildcards: f"--forcerun results/lists/{wildcards.structure}.csv" if OWN is None else "",
         code=code_of("check_images", "data.left_out"),
     message:
         "Check whether images of {wildcards.structure} can't be used"
@@ -71,7 +73,7 @@ if OWN is not None:
 
     rule split_samples:
         input:
-            samples=ancient(local(CONFIG.collection.samples)),
+            samples=ancient(given(CONFIG.collection.samples)),
             left_out=left_out_lists,
         output:
             [path for task in CONFIG.tasks for path in split_lists(task)],
@@ -80,7 +82,7 @@ if OWN is not None:
         benchmark:
             "results/benchmarks/split_samples.tsv"
         conda:
-            "../envs/ssp.yaml"
+            ENVIRONMENT
         resources:
             mem_mb=growing(500),
             runtime=growing(10),
@@ -112,7 +114,7 @@ else:
         benchmark:
             "results/benchmarks/split_structure/{structure}.tsv"
         conda:
-            "../envs/ssp.yaml"
+            ENVIRONMENT
         resources:
             mem_mb=growing(500),
             runtime=growing(10),
@@ -146,7 +148,7 @@ if DNA and OWN is None:
         benchmark:
             "results/benchmarks/split_dna.tsv"
         conda:
-            "../envs/ssp.yaml"
+            ENVIRONMENT
         resources:
             mem_mb=growing(500),
             runtime=growing(10),
@@ -173,7 +175,7 @@ rule integrate_datasets:
     benchmark:
         "results/benchmarks/integrate_datasets.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(2000),
         runtime=growing(4 * 60),

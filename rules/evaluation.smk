@@ -15,7 +15,7 @@ rule evaluate_structure:
     benchmark:
         "results/benchmarks/evaluate_structure/{experiment}/seed-{seed}/{structure}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     threads: threads_of_network
     resources:
         gpu=1,
@@ -49,7 +49,7 @@ rule summarise_scores:
     benchmark:
         "results/benchmarks/summarise_scores/{experiment}/seed-{seed}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
@@ -74,7 +74,7 @@ rule calibrate_uncertainty:
     wildcard_constraints:
         seed=SEED_OR_ALL,
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     threads: threads_of_network
     resources:
         gpu=1,
@@ -108,7 +108,7 @@ rule measure_uncertainty:
     wildcard_constraints:
         seed=SEED_OR_ALL,
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     threads: threads_of_network
     resources:
         gpu=1,
@@ -137,7 +137,7 @@ rule predict_composite:
     benchmark:
         "results/benchmarks/predict_composite/{experiment}/seed-{seed}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     threads: threads_of_network
     resources:
         gpu=1,

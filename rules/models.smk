@@ -11,7 +11,7 @@ rule download_model:
     wildcard_constraints:
         sha256=any_of(GIVEN_MODELS),
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(1000),
         runtime=growing(4 * 60),

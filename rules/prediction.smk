@@ -15,7 +15,7 @@ rule predict_images:
     wildcard_constraints:
         seed=SEED_OR_ALL,
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     threads: threads_of_network
     resources:
         gpu=1,
@@ -46,7 +46,7 @@ rule list_predictions:
     wildcard_constraints:
         seed=SEED_OR_ALL,
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),

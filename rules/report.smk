@@ -26,7 +26,7 @@ rule overview_page:
     benchmark:
         "results/benchmarks/overview_page.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
@@ -61,7 +61,7 @@ rule data_page:
     # before a training: it says which targets are not worth one
     priority: 1
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
@@ -91,7 +91,7 @@ rule training_page:
     benchmark:
         "results/benchmarks/training_page/{experiment}/seed-{seed}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
@@ -121,7 +121,7 @@ rule scores_page:
     benchmark:
         "results/benchmarks/scores_page/{experiment}/seed-{seed}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
@@ -161,7 +161,7 @@ rule trust_page:
     benchmark:
         "results/benchmarks/trust_page/{experiment}/seed-{seed}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
@@ -209,7 +209,7 @@ rule structure_page:
     benchmark:
         "results/benchmarks/structure_page/{experiment}/seed-{seed}/{structure}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
@@ -242,7 +242,7 @@ rule composite_page:
     benchmark:
         "results/benchmarks/composite_page/{experiment}/seed-{seed}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
@@ -283,7 +283,7 @@ rule model_card_page:
     benchmark:
         "results/benchmarks/model_card_page/{experiment}/seed-{seed}.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
@@ -313,7 +313,7 @@ rule compare_page:
     benchmark:
         "results/benchmarks/compare_page.tsv"
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),

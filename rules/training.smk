@@ -20,7 +20,7 @@ rule train_model:
     wildcard_constraints:
         experiment=any_of(TOGETHER),
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     threads: threads_of_network
     # resources say where and how it is computed: a change of these is no reason to train again.
     # profiles and --set-resources change them, and add tasks_per_node for several processes on each node
@@ -86,7 +86,7 @@ rule join_models:
     wildcard_constraints:
         experiment=any_of(ALONE),
     conda:
-        "../envs/ssp.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=growing(8000),
         runtime=growing(60),

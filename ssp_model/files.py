@@ -1,6 +1,7 @@
 """Write files whole or not at all."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LONGEST = 200
+"""Bytes that a name may have; file systems allow 255 with all that is added to it."""
 
 
 @contextmanager
@@ -41,6 +45,20 @@ def write_table(table: "pd.DataFrame", path: str | Path) -> None:
     """Write a table as a CSV file, without row numbers."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
+
+
+def own_file(path: str | Path) -> Path:
+    """Return the file that a link of the workflow leads to, so that messages name the user's own file."""
+    path = Path(path)
+    return path.readlink() if path.is_symlink() else path
+
+
+def short_name(name: str) -> str:
+    """Return a name for files, with room for what is added to it; a long one is cut, and ends in a checksum."""
+    content = os.fsencode(name)
+    if len(content) <= LONGEST:
+        return name
+    return f"{content[:LONGEST].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
 def sha256_of(path: str | Path) -> str:

@@ -1,8 +1,11 @@
 """Log and progress: plain lines in a job's log, a bar on a terminal."""
 
+import errno
 import logging
 import os
+import re
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -20,12 +23,15 @@ LINE_EVERY_S = 15.0
 def log_to(path: str | Path) -> None:
     """Send a job's log to the file `path` and to stderr, where each line starts with the job's name.
 
-    An `InputError` that ends the job is logged as its sentence, any other error with its traceback. If several
-    processes share the job, only the first writes the file.
+    An `InputError` that ends the job is logged as its sentence, and so is a disk that is full or may not be written.
+    Any other error is logged with its traceback. If several processes share the job, only the first writes the file.
     """
     if process_rank() > 0:
         log_to_terminal()
         return
+    sys.excepthook = _log_exception
+    # on a full disk, the terminal at least gets each line
+    logging.raiseExceptions = False
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(path, mode="w")
@@ -36,7 +42,6 @@ def log_to(path: str | Path) -> None:
     logger.setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
     logging.getLogger("py.warnings").handlers = [to_file]
-    sys.excepthook = _log_exception
 
 
 def log_to_terminal() -> None:
@@ -74,10 +79,33 @@ def _job_name(path: Path) -> str:
 
 
 def _log_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if isinstance(error, InputError):
-        logger.error("%s", error)
+    if sentence := str(error) if isinstance(error, InputError) else disk_problem(error):
+        logger.error("%s", sentence)
     else:
         logger.error("%s", error, exc_info=(kind, error, trace))
+
+
+def disk_problem(error: BaseException) -> str:
+    """Say that a disk is full or may not be written, if this is what an error means; else return an empty text."""
+    text = str(error)
+    # HDF5 has the number and the file in its text
+    told = re.search(r"errno = (\d+)", text)
+    number = int(told[1]) if told else error.errno if isinstance(error, OSError) else None
+    # NumPy has no number
+    if isinstance(error, OSError) and re.fullmatch(r"\d+ requested and \d+ written", text):
+        number = errno.ENOSPC
+    named = re.search(r"name = '([^']*)'", text)
+    path = named[1] if named else getattr(error, "filename", None)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        what, where = (
+            (path, "on its disk") if path else ("A file", f"for results and in {tempfile.gettempdir()} (TMPDIR)")
+        )
+        return f"{what} can't be written ({os.strerror(number)}): make room {where}, and run the same command again."
+    if path and number in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return (
+            f"{path} can't be opened ({os.strerror(number)}): change the permissions, and run the same command again."
+        )
+    return ""
 
 
 def progress(description: str, total: float, unit: str) -> AbstractContextManager[Callable[[float], None]]:

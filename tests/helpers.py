@@ -1,5 +1,6 @@
 """What several tests use that is no fixture."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -130,17 +131,32 @@ def tiny(archives: str, lists: str) -> dict:
     }
 
 
-def command(folder: Path, config: dict, *arguments: str) -> list[str | Path]:
-    """Snakemake in a folder, with a configuration."""
+def command(folder: Path, config: dict, *arguments: str, project: Path = PROJECT) -> list[str | Path]:
+    """Snakemake in a folder, with a configuration; `project` may be a copy with a Python of its own."""
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     cores = [] if "--cores" in arguments else ["--cores", "2"]
-    command = [SNAKEMAKE, *arguments, *cores, "--snakefile", PROJECT / "Snakefile", "--directory", folder]
-    return [*command, "--configfile", folder / "config.yaml"]
+    start = [SNAKEMAKE] if project == PROJECT else [project / ".venv/bin/python", "-m", "snakemake"]
+    place = ["--snakefile", project / "Snakefile", "--directory", folder, "--configfile", folder / "config.yaml"]
+    return [*start, *arguments, *cores, *place]
 
 
-def snakemake(folder: Path, config: dict, *arguments: str) -> subprocess.CompletedProcess:
+def snakemake(folder: Path, config: dict, *arguments: str, project: Path = PROJECT) -> subprocess.CompletedProcess:
     """What it did; `said` is all that it printed."""
-    return run_snakemake(folder, *command(folder, config, *arguments)[1:])
+    words = command(folder, config, *arguments, project=project)
+    if project == PROJECT:
+        return run_snakemake(folder, *words[1:])
+    ran = subprocess.run(words, capture_output=True, text=True, check=False, cwd=folder)
+    ran.said = ran.stdout + ran.stderr
+    return ran
+
+
+def copy_project(folder: Path) -> Path:
+    """A copy of what runs, as a clone is."""
+    for name in ("rules", "ssp_model", "workflow", "profiles", "envs"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copyfile(PROJECT / name, folder / name)
+    return folder
 
 
 def random_network(method: str, num_tasks: int, seed: int, **own: object) -> Method:

@@ -96,6 +96,12 @@ class CheckedImage:
         """Note a problem, once for all structures that it concerns."""
         self.problems[severity, sentence].update(structures)
 
+    def refuse(self, rows: Iterable[Mapping[str, Any]], sentence: str) -> "CheckedImage":
+        """Note a problem of the whole file, which leaves none of its samples to use."""
+        self.add(ERROR, self.structures, sentence)
+        self.unusable |= {(_cell(row, "scene"), _cell(row, "time"), row["structure"]) for row in rows}
+        return self
+
     @property
     def rows(self) -> list[Problem]:
         """The problems as rows of the table."""
@@ -144,8 +150,9 @@ def check_image(
                 _check_place(file, place, some, of_place, factors=factors, pixels=pixels)
                 found.add_place(place, of_place)
     except InputError as error:
-        found.add(ERROR, structures, str(error))
-        found.unusable |= {(_cell(row, "scene"), _cell(row, "time"), row["structure"]) for row in rows}
+        found.refuse(rows, str(error))
+    except MemoryError:
+        found.refuse(rows, f"{image} needs more memory than there is; give the rule more (mem_mb), or leave it out.")
     return found
 
 

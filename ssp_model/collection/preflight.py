@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -108,11 +109,6 @@ def preflight(samples: pd.DataFrame, plan: Plan, *, num_workers: int = 1, pixels
         Processes that read images, now and in the conversion.
     pixels : bool, optional
         Also read the intensities of the channels that are used.
-
-    Raises
-    ------
-    InputError
-        A process was killed by a corrupt image.
     """
     used = samples[samples.structure.isin(plan.structures)]
     images = _check_images(used, plan.factors, num_workers, pixels=pixels)
@@ -178,14 +174,33 @@ def _map_jobs(
     if num_workers <= 1:
         yield from (check(*job) for job in jobs)
         return
-    with ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    done = 0
+    with _processes(num_workers) as pool, suppress(BrokenProcessPool):
+        for checked in pool.map(check, *zip(*jobs, strict=True)):
+            yield checked
+            done += 1
+    # a process was killed: the image that did it is among the next ones
+    suspects, rest = jobs[done : done + 2 * num_workers], jobs[done + 2 * num_workers :]
+    for image, rows in suspects:
         try:
-            yield from pool.map(check, *zip(*jobs, strict=True))
+            with _processes(1) as pool:
+                yield pool.submit(check, image, rows).result()
         except BrokenProcessPool:
-            raise InputError(
-                "A process that reads images was killed, for lack of memory or by a corrupt image that its reader "
-                "can't bear; run it again with one process, which tells the image."
-            ) from None
+            yield _killed(image, rows)
+    if rest:
+        yield from _map_jobs(check, rest, num_workers)
+
+
+def _processes(number: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _killed(image: str, rows: Sequence[Mapping[str, Any]]) -> CheckedImage:
+    """Return what is found of an image whose reading kills its process."""
+    structures = {row["structure"] for row in rows}
+    found = CheckedImage(image, Path(image), structures)
+    text = "the process was killed, for lack of memory or by a corrupt file; give it more memory or leave the image out"
+    return found.refuse(rows, f"{image} could not be read: {text}.")
 
 
 def _split(

@@ -455,7 +455,7 @@ class PredictImagesConfig(PredictConfig):
         description="Numbers in these predictions: `float32` for standardised intensities; `uint16` for each channel "
         "over its own range, which the file tells. `uint16` takes half the disk."
     )
-    images_per_job: int = Field(ge=1, description="Number of these images that one job predicts.")
+    images_per_job: Count = Field(description="Number of these images that one job predicts.")
     uncertainty: UncertaintyKind | None = Field(
         description="Also say how uncertain each voxel is (see docs/scores.md): by the spread of the predictions "
         "over `flips` of the image, over the models of all `seeds`, or over `both`. The prediction is then their mean. "

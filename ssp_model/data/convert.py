@@ -243,7 +243,7 @@ class _Workers(AbstractContextManager["_Workers"]):
         try:
             # in the order of the files, so that the same images give the same file of volumes
             for future in [future for future in self._running if future in done]:
-                result = future.result()
+                result = _result(future, self._running[future].job)
                 self._forget(self._running.pop(future))
                 yield result
         except BrokenProcessPool:
@@ -258,7 +258,7 @@ class _Workers(AbstractContextManager["_Workers"]):
             assert task.file.path is not None
             try:
                 with _processes(1) as pool:
-                    yield pool.submit(convert_image, task.file.path, task.job, self._resizing).result()
+                    yield _result(pool.submit(convert_image, task.file.path, task.job, self._resizing), task.job)
             except BrokenProcessPool:
                 reason = (
                     f"{task.job.place} could not be converted: the process was killed, for lack of memory or by a "
@@ -313,10 +313,21 @@ def convert_image(path: Path, job: ImageJob, resizing: Resizing) -> ConvertedIma
         reason = f"{job.place} can't be read ({error.strerror or error}); check the file and its permissions."
         result.problems = dict.fromkeys(job.channels, reason)
     except MemoryError:
-        reason = f"{job.place} needs more memory than there is; give the rule more (mem_mb), or leave the image out."
-        result.volumes.clear()
-        result.problems = dict.fromkeys(job.channels, reason)
+        return _too_large(job)
     return _without_useless(result)
+
+
+def _result(future: Future[ConvertedImage], job: ImageJob) -> ConvertedImage:
+    """Return the converted image; its process may have the memory for the volumes, but not to hand them over too."""
+    try:
+        return future.result()
+    except MemoryError:
+        return _too_large(job)
+
+
+def _too_large(job: ImageJob) -> ConvertedImage:
+    reason = f"{job.place} needs more memory than there is; give the rule more (mem_mb), or leave the image out."
+    return ConvertedImage(job, problems=dict.fromkeys(job.channels, reason))
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 LEFT_OUT_COLUMNS = ["image", "scene", "time", "task", "channel", "reason"]
 
 
-def check_left_out(left_out: str | Path, structure: str, on_bad_image: str) -> None:
+def check_left_out(left_out: str | Path, structure: str, on_bad_image: str, again: str = "") -> None:
     """Say which images can't be used.
 
     Parameters
@@ -22,6 +22,8 @@ def check_left_out(left_out: str | Path, structure: str, on_bad_image: str) -> N
     structure : str
     on_bad_image : str
         `stop` or `skip`.
+    again : str
+        What to add to the command to convert mended images again; empty if they are converted again without it.
 
     Raises
     ------
@@ -32,11 +34,13 @@ def check_left_out(left_out: str | Path, structure: str, on_bad_image: str) -> N
     if table.empty:
         return
     text = problem_text(table, structure)
+    mend = f"run the same command again{f' with {again}' if again else ''}"
     if on_bad_image == "stop":
         raise InputError(
-            f"{text}\nMend them or take them off the lists, or set preprocess.on_bad_image to skip to leave them out."
+            f"{text}\nMend them or take them off the list, and {mend}\n"
+            "Or set preprocess.on_bad_image to skip, to leave them out."
         )
-    logger.warning("left out: %s", text)
+    logger.warning("left out: %s\nTo use them after all, mend them, and %s", text, mend)
 
 
 def problem_text(table: pd.DataFrame, structure: str) -> str:
@@ -44,4 +48,9 @@ def problem_text(table: pd.DataFrame, structure: str) -> str:
     count = len(table[["image", "scene", "time"]].drop_duplicates())
     images = "1 image" if count == 1 else f"{count} images"
     # a reason names its image, and may be that of several tasks
-    return "\n  ".join([f"{images} of {structure} can't be used:", *table.reason.unique()])
+    tasks = table.groupby("reason", sort=False).task.agg(list)
+    if all(structure not in names for names in tasks):
+        use = f" for {', '.join(sorted(table.task.unique()))}"
+        return "\n  ".join([f"{images} of {structure} can't be used{use}:", *tasks.index])
+    reasons = [text if structure in names else f"{', '.join(names)}: {text}" for text, names in tasks.items()]
+    return "\n  ".join([f"{images} of {structure} can't be used:", *reasons])

@@ -7,7 +7,7 @@
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +67,7 @@ def split_dna(
     candidates: pd.DataFrame,
     config: DnaConfig,
     seed: int,
+    unusable: Collection[str] = (),
 ) -> dict[str, pd.DataFrame]:
     """Draw the DNA images of each split from that split's images of all structures.
 
@@ -75,7 +76,9 @@ def split_dna(
     structure_splits : mapping
         For each structure its `train`, `val` and `test` rows.
     candidates : DataFrame
-        The DNA image list: rows of the images whose DNA channel can be used.
+        The DNA image list.
+    unusable : collection of str
+        Images of the list whose DNA channel can't be used.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def split_dna(
     InputError
         A quota is larger than the number of candidates in that split.
     """
-    row_of = {path: row for row, path in enumerate(candidates.path_czi)}
+    row_of = {path: row for row, path in enumerate(candidates.path_czi) if path not in unusable}
     drawn = {}
     for split in SPLITS:
         pool = pd.concat([structure_splits[name][split] for name in sorted(structure_splits)])
@@ -98,9 +101,12 @@ def split_dna(
         found = [row_of[path] for path in pool.path_czi.iloc[positions] if path in row_of]
         quota = getattr(config.quota, split)
         if len(found) < quota:
+            spoilt = len(pool[pool.path_czi.isin(unusable)])
+            why = f" and can be used: of {spoilt} in the list the channel can't, see left_out.csv" if spoilt else ""
             raise InputError(
                 f"dna.quota.{split} is {quota}, but only {len(found)} of the {len(pool)} {split} images "
-                f"are in the image list of {config.name}; lower the quota or add images."
+                f"are in the image list of {config.name}{why}; "
+                f"{'correct the channel in the list, ' if spoilt else ''}lower the quota or add images."
             )
         drawn[split] = candidates.iloc[found[:quota]]
     return drawn
@@ -127,8 +133,8 @@ def check_disjoint(splits: Mapping[str, Mapping[str, pd.DataFrame]]) -> None:
                 if first_split != split:
                     raise InputError(
                         f"{path} is a {first_split} image of {first_task} and a {split} image of {task}; "
-                        "a model would be measured on what it has learnt from. Split again (snakemake "
-                        "--forcerun split_structure split_dna)."
+                        "a model would be measured on what it has learnt from. Take it off one of the two image "
+                        "lists, or list your images in an own table (collection.samples), which splits them as one."
                     )
 
 
@@ -274,9 +280,8 @@ def write_dna_splits(
     """
     unusable = _unusable(left_out, config.name)
     rows = read_list(candidates)
-    rows = rows[~rows.path_czi.isin(unusable)]
     structure_splits = {name: split_images(read_list(path), split_config) for name, path in images.items()}
-    for split, drawn in split_dna(structure_splits, rows, config, split_config.seed).items():
+    for split, drawn in split_dna(structure_splits, rows, config, split_config.seed, unusable).items():
         write_table(drawn, outputs[split])
         logger.info("%s %s: %d images", config.name, split, len(drawn))
 

@@ -1,7 +1,6 @@
 """Scores of a model over the test images (RepMode, section 4.1), and its predictions as OME-TIFF."""
 
 import logging
-import tempfile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,11 +16,12 @@ from ssp_model.evaluation.panel import Pair
 from ssp_model.evaluation.panels import CURVE_COLUMNS, curve_rows, measure
 from ssp_model.evaluation.regions import WorstRegions
 from ssp_model.evaluation.scores import Run, places, read_scores, summarise
-from ssp_model.files import replacing, write_table
+from ssp_model.files import replacing, short_name, write_table
 from ssp_model.images.ome_tiff import write_channels
 from ssp_model.log import progress
 from ssp_model.models.model_file import ModelInfo
 from ssp_model.prediction.signal_predictor import SignalPredictor
+from ssp_model.scratch import scratch_folder
 
 logger = logging.getLogger(__name__)
 
@@ -195,8 +195,8 @@ def predict_composite(
     with (
         Dataset(test_set) as dataset,
         # predictions wait in a file, as a hundred structures fill a machine's memory
-        tempfile.TemporaryDirectory(dir=output.parent, prefix=".part.") as folder,
-        h5py.File(Path(folder) / "predictions.h5", "w") as file,
+        scratch_folder(".part", output.parent) as folder,
+        h5py.File(folder / "predictions.h5", "w") as file,
         progress("predict", len(structures), "structures") as advance,
     ):
         check_dataset(dataset, predictor.info)
@@ -236,7 +236,7 @@ def image_file(dataset: Dataset, sample: int) -> str:
     row = dataset.index.loc[sample]
     # images of DNA come from several structures, whose files may be named alike
     source = Path(row.image)
-    return f"{source.parent.name}_{source.stem}.ome.tif"
+    return f"{short_name(f'{source.parent.name}_{source.stem}')}.ome.tif"
 
 
 def save_image(

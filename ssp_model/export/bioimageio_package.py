@@ -11,7 +11,6 @@ input say which voxel size they want.
 import keyword
 import logging
 import re
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from ssp_model.files import replacing
 from ssp_model.models.card import About
 from ssp_model.models.model_file import ModelInfo
 from ssp_model.nn.unet import STRIDE
+from ssp_model.scratch import scratch_folder
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def write_package(
     # what is refused is refused before the work
     ids = tensor_ids(list(networks))
     words = described(texts.name, list(networks), texts.about)
-    with tempfile.TemporaryDirectory(prefix="ssp-export-") as folder, warnings.catch_warnings():
+    with scratch_folder("ssp-export") as folder, warnings.catch_warnings():
         # of torch, about TorchScript, and of bioimage.io, about optional entries
         warnings.simplefilter("ignore")
         onnx_file, *data = write_onnx(networks, Path(folder, "model.onnx"), metadata)

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from ssp_model.prediction.array_image import opened_image
 from ssp_model.prediction.grid import factors_to_model
 from ssp_model.prediction.predictor import only_channel
 from ssp_model.report.model_card import make_card
+from ssp_model.scratch import scratch_folder
 from ssp_model.simulation.simulate import SimulationConfig, channel_names, simulate_image
 
 logger = logging.getLogger(__name__)
@@ -98,9 +98,9 @@ def export_onnx(export: Export, out: Path) -> None:
     """
     check_suffix(out, ".onnx")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".part.{out.name}.") as folder:
+    with scratch_folder(f".part.{out.name}", out.parent) as folder:
         # a file names its second file, so both have their last names from the start
-        files = write_onnx(export.networks, Path(folder, out.name), export.metadata)
+        files = write_onnx(export.networks, folder / out.name, export.metadata)
         difference = check_onnx(files[0], export.networks, standardise(export.raw)[None, None])
         written = [file.replace(out.parent / file.name) for file in reversed(files)]
     tell(written, export, difference)
@@ -126,8 +126,8 @@ def export_package(export: Export, out: Path, *, scores: Path | None = None, abo
     """
     check_suffix(out, ".zip")
     card = make_card(export.model, scores=scores, about=about)
-    with tempfile.TemporaryDirectory(prefix="ssp-export-") as folder:
-        cover = Path(folder, "cover.png")
+    with scratch_folder("ssp-export") as folder:
+        cover = folder / "cover.png"
         draw_cover(export, cover)
         texts = Texts(card.about.name or plain_name(card.title), card.about, card.text, cover)
         difference = write_package(

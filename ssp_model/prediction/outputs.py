@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ssp_model.errors import InputError
+from ssp_model.files import short_name
 from ssp_model.images.find import SUFFIXES, is_zarr
 from ssp_model.images.ome_output import PROJECT_KEY
 from ssp_model.images.ome_tiff import PROVENANCE
@@ -74,7 +75,7 @@ def stems(paths: Sequence[Path]) -> dict[Path, str]:
     if rest := [path for path in named if path not in names]:
         listed = " and ".join(str(path) for path in rest[:2])
         raise InputError(f"The predictions of {listed} would have one name; predict them into two folders.")
-    return names
+    return {path: short_name(name) for path, name in names.items()}
 
 
 def _stem(name: str) -> str:

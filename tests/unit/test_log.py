@@ -1,12 +1,18 @@
 """A job's log, its progress lines, and how an error ends it."""
 
+import errno
 import logging
+import re
+import resource
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from ssp_model import log
 from ssp_model.errors import InputError
+from ssp_model.files import write_table
 
 
 @pytest.fixture
@@ -14,6 +20,7 @@ def job_log(tmp_path, monkeypatch):
     """The path of a job's log; logger and hook are put back afterwards."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(log.logger, "handlers", log.logger.handlers)
+    monkeypatch.setattr(logging, "raiseExceptions", logging.raiseExceptions)
     yield tmp_path / "results/logs/train_model/a/seed-0.log"
     logging.captureWarnings(False)
 
@@ -27,6 +34,66 @@ def test_an_error_of_the_user_is_one_sentence_without_traceback(job_log, capsys)
     assert "ERROR tom20.csv lists no image.\n" in text
     assert text.count("ZeroDivisionError") == 1
     assert "InputError" not in text
+
+
+@pytest.fixture
+def full_disk():
+    """Files of this process can't grow beyond 10,000 bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda folder: write_table(pd.DataFrame(np.zeros((9000, 3))), folder / "a.csv"),
+        lambda folder: np.save(folder / "a.npy", np.zeros(9000)),
+        lambda folder: (folder / "a.html").write_text("a" * 90_000),
+    ],
+    ids=["table", "array", "page"],
+)
+def test_a_full_disk_is_one_sentence(job_log, tmp_path, capsys, full_disk, write):
+    log.log_to(job_log)
+    with pytest.raises(OSError) as error:  # noqa: PT011 each library has its own text
+        write(tmp_path)
+    log.logger.info("x" * 20_000)
+    sys.excepthook(error.type, error.value, None)
+    *_, said = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        r".*: A file can't be written \(.*\): make room for results and in .* \(TMPDIR\), and run .*", said
+    )
+
+
+H5_FULL = "[Errno 28] Can't write (file write failed: time = now\n, filename = 'r/.part.a.h5', fd = 4, errno = 28, ...)"
+H5_AT_THE_END = (
+    "Can't decrement id ref count (unable to extend file properly, errno = 27, error message = 'File too large')"
+)
+H5_LOCKED_UP = (
+    "[Errno 13] Unable to create file (unable to open file: name = 'r/volumes/.part.a.h5', errno = 13, flags = 1)"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "start"),
+    [
+        (OSError(H5_FULL), "r/.part.a.h5 can't be written (No space left on device): make room on its disk, and run"),
+        (RuntimeError(H5_AT_THE_END), "A file can't be written (File too large): make room for results and in "),
+        (
+            OSError(H5_LOCKED_UP),
+            "r/volumes/.part.a.h5 can't be opened (Permission denied): change the permissions, and",
+        ),
+        (
+            OSError(errno.EROFS, "", "r/a.csv"),
+            "r/a.csv can't be opened (Read-only file system): change the permissions,",
+        ),
+    ],
+)
+def test_disks_that_are_full_or_locked_up_are_told_from_other_errors(error, start):
+    assert log.disk_problem(error).startswith(start)
+    assert log.disk_problem(FileNotFoundError(errno.ENOENT, "", "r/a.csv")) == ""
+    assert log.disk_problem(RuntimeError("CUDA error")) == ""
 
 
 def test_progress_is_a_plain_line_now_and_then(job_log, monkeypatch):

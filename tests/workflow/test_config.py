@@ -84,3 +84,18 @@ def test_given_files_are_opened_before_a_training(tmp_path):
     assert said.startswith("evaluate.test_set: volumes.h5 is not a dataset: ")
     said = refusal(run(tmp_path, "evaluate: {test_set: ~/none.h5}"))
     assert said == f"evaluate.test_set: there is no file {Path.home()}/none.h5; correct the path."
+
+
+def test_files_with_braces_in_their_path_are_used_from_there_and_refused_elsewhere(tmp_path):
+    """Snakemake takes braces for the names of wildcards."""
+    folder = tmp_path / "{1}"
+    folder.mkdir()
+    (folder / "mine.csv").write_text("image,structure,signal,target\n*.tif,a,0,1\n")
+    for number in range(3):
+        (folder / f"{number}.tif").touch()
+    config = f"{{structures: null, dna: null, collection: {{samples: '{folder}/mine.csv'}}}}"
+    ran = run(folder, config)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert refusal(run(tmp_path, config)).startswith(
+        f"{folder}/mine.csv can't be used, as there are braces in its path;"
+    )

@@ -5,4 +5,5 @@ from ssp_model.log import log_to
 
 if __name__ == "__main__":
     log_to(snakemake.log[0])
-    check_left_out(snakemake.input.left_out, snakemake.wildcards.structure, snakemake.params.on_bad_image)
+    params = snakemake.params
+    check_left_out(snakemake.input.left_out, snakemake.wildcards.structure, params.on_bad_image, params.again)

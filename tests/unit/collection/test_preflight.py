@@ -1,5 +1,7 @@
 """All problems of a table of samples in one table, and what the job needs."""
 
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +12,7 @@ import pytest
 import tifffile
 
 from ssp_model.collection import preflight as module
-from ssp_model.collection.check_image import ERROR, WARNING
+from ssp_model.collection.check_image import ERROR, WARNING, check_image
 from ssp_model.collection.preflight import MEMORY_OF_A_PROCESS, Plan, preflight
 from ssp_model.errors import InputError
 
@@ -76,6 +78,29 @@ def test_several_processes_find_the_same(samples, plan):
     alone, together = (preflight(samples, plan, num_workers=number, pixels=True) for number in (1, 2))
     assert alone.num_errors == 2
     pd.testing.assert_frame_equal(alone.problems, together.problems)
+
+
+def check_or_die(image, rows, **settings):
+    if Path(image).read_bytes() == b"kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return check_image(image, rows, **settings)
+
+
+def test_an_image_that_kills_its_process_is_named_and_the_others_are_checked(samples, plan, monkeypatch):
+    Path(samples.image[2]).write_bytes(b"kill")
+    # spawned processes import this module and find the function in it
+    monkeypatch.setattr(module, "check_image", check_or_die)
+    ((severity, _, text), *_) = listed(preflight(samples, plan, num_workers=2, pixels=True))
+    assert severity == ERROR
+    assert text.startswith(f"{samples.image[2]} could not be read: the process was killed, for lack of memory or by")
+
+
+def test_an_image_too_large_for_the_memory_is_named(samples, plan, monkeypatch):
+    def read(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("ssp_model.collection.check_image.measure", read)
+    assert f"{samples.image[0]} needs more memory than there is" in listed(preflight(samples, plan, pixels=True))[0][2]
 
 
 def test_problems_of_all_images_are_found_errors_first(samples, plan):

@@ -201,6 +201,7 @@ def test_wrong_values_are_named(config_values, key, value, sentence):
         ("model.gate_layers", True, "a whole number"),
         ("train.warmup_steps", False, "a whole number"),
         ("train.early_stopping", True, "a whole number"),
+        ("predict.images_per_job", True, "a whole number"),
         ("split.seed", True, "a whole number"),
         ("train.weight_decay", True, "a number"),
         ("predict.overlap", False, "a number"),

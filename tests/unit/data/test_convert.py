@@ -16,8 +16,9 @@ from scipy import ndimage
 from ssp_model.collection.archive import unpack
 from ssp_model.collection.tabulate import write_samples_of_archive
 from ssp_model.data.convert import RawImages, convert_image, convert_images
-from ssp_model.data.left_out import check_left_out
+from ssp_model.data.left_out import check_left_out, problem_text
 from ssp_model.data.preprocess import Resizing
+from ssp_model.data.volumes import ConvertedImage
 from ssp_model.errors import InputError
 from ssp_model.images.reader import Image
 from ssp_model.simulation.simulate import SimulationConfig, simulate_image, write_czi
@@ -110,12 +111,34 @@ def test_constant_channels_stop_and_all_are_named(collection, images):
         image[5] = 7
         rewrite(collection, index, image)
     collection.convert()
-    with pytest.raises(InputError, match="2 images of tom20 can't be used") as stopped:
+    with pytest.raises(InputError, match="2 images of tom20 can't be used for dna:") as stopped:
         collection.check()
     for index in (0, 1):
         assert f"data/tom20/{index}.czi channel 5 (H3342) is constant (every voxel is 7)" in str(stopped.value)
         assert str(stopped.value).count(f"data/tom20/{index}.czi") == 1
     collection.check("skip")
+
+
+@pytest.mark.parametrize("again", ["", "--forcerun results/lists/tom20.csv"])
+def test_it_is_told_how_mended_images_are_converted(tmp_path, caplog, again):
+    row = {"image": "a.czi", "scene": None, "time": None, "task": "tom20", "channel": 3, "reason": "a.czi is empty."}
+    pd.DataFrame([row]).to_csv(tmp_path / "left_out.csv")
+    command = "run the same command again" + (f" with {again}" if again else "")
+    with pytest.raises(InputError, match=f"take them off the list, and {command}\nOr set"):
+        check_left_out(tmp_path / "left_out.csv", "tom20", "stop", again)
+    check_left_out(tmp_path / "left_out.csv", "tom20", "skip", again)
+    assert caplog.messages[0].endswith(f"a.czi is empty.\nTo use them after all, mend them, and {command}")
+
+
+def test_the_structure_that_a_channel_was_meant_for_is_blamed():
+    rows = [
+        ("a.czi", "tom20", "a.czi is empty."),
+        ("a.czi", "dna", "a.czi is empty."),
+        ("b.czi", "dna", "No channel 9."),
+    ]
+    table = pd.DataFrame(rows, columns=["image", "task", "reason"]).assign(scene=None, time=None)
+    assert problem_text(table, "tom20") == "2 images of tom20 can't be used:\n  a.czi is empty.\n  dna: No channel 9."
+    assert problem_text(table[2:], "tom20") == "1 image of tom20 can't be used for dna:\n  No channel 9."
 
 
 def test_skipped_channel_loses_nothing_else(collection, images):
@@ -373,6 +396,26 @@ def test_an_image_too_large_for_the_memory_is_named_and_the_others_are_converted
     whole = Image.read
     monkeypatch.setattr(Image, "read", read)
     collection.convert()
+    assert pd.read_csv(collection.left_out).reason.str.contains("1.czi needs more memory than there is").all()
+    with h5py.File(collection.volumes) as file:
+        assert sorted(file) == ["0000", "0002"]
+
+
+class TooLarge(ConvertedImage):
+    """A converted image that there is no memory to hand over."""
+
+    def __reduce__(self):
+        raise MemoryError
+
+
+def convert_to_hand_over(path, job, resizing):
+    converted = convert_image(path, job, resizing)
+    return TooLarge(**vars(converted)) if path.name == "1.czi" else converted
+
+
+def test_a_converted_image_too_large_to_hand_over_is_named_and_the_others_are_converted(collection, monkeypatch):
+    monkeypatch.setattr("ssp_model.data.convert.convert_image", convert_to_hand_over)
+    collection.convert(workers=2)
     assert pd.read_csv(collection.left_out).reason.str.contains("1.czi needs more memory than there is").all()
     with h5py.File(collection.volumes) as file:
         assert sorted(file) == ["0000", "0002"]

@@ -78,6 +78,14 @@ def test_dna_quota_larger_than_candidates():
         split_dna(splits, image_list("zo1", 20), DNA, seed=42)
 
 
+def test_too_few_dna_images_whose_channel_is_wrong_are_not_said_to_be_off_the_list():
+    splits = {"tom20": split_images(image_list("tom20", 20), AS_PUBLISHED)}
+    candidates = image_list("tom20", 20)
+    quota = DnaConfig(name="dna", quota={"train": 1, "val": 1, "test": 2})
+    with pytest.raises(InputError, match=r"only 0 of the 14 train images are .* of 14 in the list the channel can't"):
+        split_dna(splits, candidates, quota, 42, set(candidates.path_czi))
+
+
 def test_image_in_two_splits_is_refused():
     images = image_list("tom20", 3)
     rows = {split: images.iloc[[i]] for i, split in enumerate(SPLITS)}
