@@ -11,7 +11,7 @@ import pandas as pd
 from ssp_model.collection.samples import read_samples
 from ssp_model.collection.tabulate import places
 from ssp_model.data.dataset import Sample, shared_groups, write_dataset
-from ssp_model.data.splits import SPLITS, check_disjoint
+from ssp_model.data.splits import SPLITS, keep_apart
 from ssp_model.data.volumes import VolumesByImage
 from ssp_model.log import progress
 
@@ -40,10 +40,9 @@ def integrate(
     Raises
     ------
     InputError
-        An image is in two splits, by its name or by its content, or is not among the volumes.
+        The content of an image is in two splits, an image is not among the volumes, or a split has no image left.
     """
-    rows = {task: {split: read_samples(of[split], task) for split in SPLITS} for task, of in splits.items()}
-    check_disjoint(rows)
+    rows = keep_apart({task: {split: read_samples(of[split], task) for split in SPLITS} for task, of in splits.items()})
     groups = {split: [group for task in sorted(rows) for group in groups_of(rows[task][split])] for split in SPLITS}
     warn_of_shared_groups(groups)
     with VolumesByImage(volumes) as source:

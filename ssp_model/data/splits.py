@@ -19,6 +19,7 @@ from ssp_model.config.schema import DnaConfig, SplitConfig
 from ssp_model.data.draw import draw
 from ssp_model.errors import InputError
 from ssp_model.files import write_table
+from ssp_model.log import counted
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +113,11 @@ def split_dna(
     return drawn
 
 
-def check_disjoint(splits: Mapping[str, Mapping[str, pd.DataFrame]]) -> None:
+def keep_apart(splits: Mapping[str, Mapping[str, pd.DataFrame]]) -> dict[str, dict[str, pd.DataFrame]]:
     """Make sure that no image is in two splits, whatever it is used for.
+
+    Each image list is split alone. So an image of two lists may be drawn to test one structure and to train another. It
+    is then left out of training, and one of validation and training too.
 
     Parameters
     ----------
@@ -123,19 +127,31 @@ def check_disjoint(splits: Mapping[str, Mapping[str, pd.DataFrame]]) -> None:
     Raises
     ------
     InputError
-        Naming an image that is in two splits.
+        A split of a task has no image left.
     """
-    place: dict[str, tuple[str, str]] = {}
-    for task, task_splits in splits.items():
-        for split, rows in task_splits.items():
-            for path in rows.rename(columns=ALIASES).image:
-                first_task, first_split = place.setdefault(path, (task, split))
-                if first_split != split:
-                    raise InputError(
-                        f"{path} is a {first_split} image of {first_task} and a {split} image of {task}; "
-                        "a model would be measured on what it has learnt from. Take it off one of the two image "
-                        "lists, or list your images in an own table (collection.samples), which splits them as one."
-                    )
+    kept: dict[str, dict[str, pd.DataFrame]] = {task: {} for task in splits}
+    held_out: set[str] = set()
+    for split in reversed(SPLITS):
+        for task, of_task in splits.items():
+            rows = of_task[split]
+            left_out = rows.image.isin(held_out)
+            kept[task][split] = rows[~left_out]
+            if left_out.all():
+                raise InputError(
+                    f"All {split} images of {task} are held out for other structures, whose lists name them too; take "
+                    "them off one of the lists, or list your images in an own table (collection.samples), which splits "
+                    "them as one."
+                )
+            if left_out.any():
+                logger.warning(
+                    "%s: %s left out of %s, held out for other structures: %s",
+                    task,
+                    counted(int(left_out.sum()), "image"),
+                    split,
+                    ", ".join(rows.image[left_out]),
+                )
+        held_out |= {image for of_task in kept.values() for image in of_task[split].image}
+    return kept
 
 
 def split_samples(samples: pd.DataFrame, config: SplitConfig) -> dict[str, pd.DataFrame]:

@@ -161,13 +161,13 @@ def test_whole_pipeline(run):
 
 def test_workflow_is_interrupted_then_killed(run, simulated):
     """Ctrl-C cancels the jobs. A killed workflow leaves its job, which ends well, and nothing is lost."""
-    configure(run, simulated, "stopped", {"epochs": 240, "validate_every": 20})
+    configure(run, simulated, "stopped", {"epochs": 360, "validate_every": 20})
     log, state = (
         run / "results/logs/train_model/stopped/seed-0.log",
         run / "results/training/stopped/seed-0/checkpoint.pt",
     )
     process = start(run, "train")
-    wait_for("epoch 20 of 240", log)
+    wait_for("epoch 20 of 360", log)
     process.send_signal(signal.SIGINT)
     assert process.wait() != 0
     wait_for("stopped by SIGTERM", log)
@@ -186,7 +186,7 @@ def test_workflow_is_interrupted_then_killed(run, simulated):
     (ended,) = [job for job in jobs_of_slurm() if job["JobId"] == orphan["JobId"]]
     assert ended["JobState"] == "COMPLETED"
     assert "this training has finished before" in log.read_text()
-    assert pd.read_csv(run / "results/models/stopped/seed-0/history.csv").epoch.tolist() == list(range(1, 241))
+    assert pd.read_csv(run / "results/models/stopped/seed-0/history.csv").epoch.tolist() == list(range(1, 361))
     assert "Nothing to be done" in snakemake(run, "train")
 
 

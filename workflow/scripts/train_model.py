@@ -12,11 +12,10 @@ if __name__ == "__main__":
 
     log_to(snakemake.log[0])
     params, where, run = snakemake.params, snakemake.resources, snakemake.wildcards
-    data = {"train": snakemake.input.train, "val": snakemake.input.val}
-    paths = {**data, **snakemake.output, "checkpoint": params.checkpoint, "tracking": params.tracking}
+    places = {**params, **snakemake.input, **snakemake.output}
     extends = snakemake.input.get("extends")
     train_model(
-        TrainFiles(**{name: Path(path) for name, path in paths.items()}),
+        TrainFiles(**{name: Path(places[name]) for name in TrainFiles.__dataclass_fields__}),
         Recipe(
             model=parse_model(params.model),
             train=TrainConfig(**params.train),

@@ -101,12 +101,23 @@ def test_more_structures_than_files_that_may_be_open(parts, tmp_path):
         np.testing.assert_array_equal(val.target(39), source["0001/structure_39"])
 
 
-def test_image_in_two_splits_leaves_no_dataset(parts):
+def test_an_image_that_is_for_a_test_is_not_for_training(parts, caplog):
     splits, volumes, datasets = parts
-    pd.DataFrame({"image": ["data/tom20/3.czi"], "signal": 0, "target": 1}).to_csv(splits["dna"]["test"], index=False)
-    with pytest.raises(InputError, match="3.czi is a train image of tom20 and a test image of dna"):
+
+    def test_on(task, *images):
+        table = pd.DataFrame({"image": [f"data/tom20/{image}.czi" for image in images], "signal": 0, "target": 1})
+        table.to_csv(splits[task]["test"], index=False)
+
+    test_on("tom20", 3)
+    integrate(splits, volumes, datasets, CONFIG)
+    with Dataset(datasets["train"]) as train:
+        assert train.index.image.tolist() == ["data/tom20/0.czi"] * 2
+    assert "tom20: 1 image left out of train, held out for other structures: data/tom20/3.czi" in caplog.text
+    datasets["train"].unlink()
+    test_on("tom20", 0, 3)
+    with pytest.raises(InputError, match="All train images of tom20 are held out for other structures"):
         integrate(splits, volumes, datasets, CONFIG)
-    assert not any(path.exists() for path in datasets.values())
+    assert not datasets["train"].exists()
 
 
 def test_missing_volume(parts):
