@@ -135,7 +135,8 @@ def command(folder: Path, config: dict, *arguments: str, project: Path = PROJECT
     """Snakemake in a folder, with a configuration; `project` may be a copy with a Python of its own."""
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     cores = [] if "--cores" in arguments else ["--cores", "2"]
-    start = [SNAKEMAKE] if project == PROJECT else [project / ".venv/bin/python", "-m", "snakemake"]
+    own = project / ".venv/bin/python"
+    start = [own, "-m", "snakemake"] if project != PROJECT and own.exists() else [SNAKEMAKE]
     place = ["--snakefile", project / "Snakefile", "--directory", folder, "--configfile", folder / "config.yaml"]
     return [*start, *arguments, *cores, *place]
 
@@ -143,7 +144,7 @@ def command(folder: Path, config: dict, *arguments: str, project: Path = PROJECT
 def snakemake(folder: Path, config: dict, *arguments: str, project: Path = PROJECT) -> subprocess.CompletedProcess:
     """What it did; `said` is all that it printed."""
     words = command(folder, config, *arguments, project=project)
-    if project == PROJECT:
+    if words[0] == SNAKEMAKE:
         return run_snakemake(folder, *words[1:])
     ran = subprocess.run(words, capture_output=True, text=True, check=False, cwd=folder)
     ran.said = ran.stdout + ran.stderr

@@ -127,26 +127,30 @@ def write_package(
                 np.save(Path(folder, f"{ids[structure]}.npy"), network(torch.from_numpy(standardised)).numpy())
         readme = Path(folder, "README.md")
         readme.write_text(texts.documentation + VALIDATION, encoding="utf-8")
-        model = spec.ModelDescr(
-            **words,
-            cite=[PAPER],
-            documentation=spec.FileDescr(source=readme),
-            covers=[spec.FileDescr(source=texts.cover)],
-            tags=[*TAGS, info.method],
-            inputs=[input_of(info, Path(folder, "signal.npy"))],
-            outputs=[output_of(info, structure, id_, Path(folder, f"{id_}.npy")) for structure, id_ in ids.items()],
-            weights=spec.WeightsDescr(
-                onnx=spec.OnnxWeightsDescr(
-                    source=onnx_file,
-                    opset_version=OPSET,
-                    external_data=spec.FileDescr(source=data[0]) if data else None,
+        try:
+            model = spec.ModelDescr(
+                **words,
+                cite=[PAPER],
+                documentation=spec.FileDescr(source=readme),
+                covers=[spec.FileDescr(source=texts.cover)],
+                tags=[*TAGS, info.method],
+                inputs=[input_of(info, Path(folder, "signal.npy"))],
+                outputs=[output_of(info, structure, id_, Path(folder, f"{id_}.npy")) for structure, id_ in ids.items()],
+                weights=spec.WeightsDescr(
+                    onnx=spec.OnnxWeightsDescr(
+                        source=onnx_file,
+                        opset_version=OPSET,
+                        external_data=spec.FileDescr(source=data[0]) if data else None,
+                    ),
+                    torchscript=spec.TorchscriptWeightsDescr(
+                        source=script, pytorch_version=torch.__version__.partition("+")[0], parent="onnx"
+                    ),
                 ),
-                torchscript=spec.TorchscriptWeightsDescr(
-                    source=script, pytorch_version=torch.__version__.partition("+")[0], parent="onnx"
-                ),
-            ),
-            config=spec.Config(ssp_model=dict(metadata)),
-        )
+                config=spec.Config(ssp_model=dict(metadata)),
+            )
+        except ValidationError as error:
+            reasons = "; ".join(it["msg"].removeprefix("Value error, ") for it in error.errors())
+            raise InputError(f"bioimage.io refuses the package: {reasons}") from None
         with replacing(path) as temporary:
             save_bioimageio_package(model, output_path=temporary)
     return difference

@@ -104,6 +104,24 @@ def test_what_bioimageio_does_not_take_is_refused():
         described("dna", ("dna",), ABOUT)
 
 
+def test_a_network_that_predicts_nothing_is_no_package(tmp_path, raw):
+    dead = torch.nn.Conv3d(1, 1, 3, padding=1)
+    torch.nn.init.zeros_(dead.weight)
+    torch.nn.init.zeros_(dead.bias)
+    cover = tmp_path / "cover.png"
+    cover.write_bytes(PNG)
+    with pytest.raises(InputError, match="bioimage.io refuses the package: Output values are too small"):
+        write_package(
+            {"dna": dead},
+            tmp_path / "model.zip",
+            info=info_of("repmode"),
+            raw=raw,
+            texts=Texts("Nothing", ABOUT, "# Nothing\n", cover),
+            metadata={},
+        )
+    assert not (tmp_path / "model.zip").exists()
+
+
 def test_outputs_have_names_that_bioimageio_takes():
     """All that a config takes for the name of a structure."""
     ids = tensor_ids(["H2B-GFP", "dna", "488", "class", "membrane_" * 5])
