@@ -24,6 +24,7 @@ PLUMBING = {
     "models.s3",
     "models.store",
     "nn.methods",
+    "processes",
     "provenance",
     "scratch",
     "training.scratch",

@@ -4,11 +4,9 @@ Every image is opened, every scene, time point and channel looked up, and every 
 being found. Intensities are read only if asked for. From the sizes follows what the whole job needs.
 """
 
-import multiprocessing
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from ssp_model.errors import InputError
 from ssp_model.files import write_table
 from ssp_model.images.inspect import size_text
 from ssp_model.log import counted, progress
+from ssp_model.processes import process_pool
 
 WORTH_PROCESSES = 200
 """Images from which on their metadata alone are worth the start of further processes."""
@@ -175,7 +174,7 @@ def _map_jobs(
         yield from (check(*job) for job in jobs)
         return
     done = 0
-    with _processes(num_workers) as pool, suppress(BrokenProcessPool):
+    with process_pool(num_workers) as pool, suppress(BrokenProcessPool):
         for checked in pool.map(check, *zip(*jobs, strict=True)):
             yield checked
             done += 1
@@ -183,16 +182,12 @@ def _map_jobs(
     suspects, rest = jobs[done : done + 2 * num_workers], jobs[done + 2 * num_workers :]
     for image, rows in suspects:
         try:
-            with _processes(1) as pool:
+            with process_pool(1) as pool:
                 yield pool.submit(check, image, rows).result()
         except BrokenProcessPool:
             yield _killed(image, rows)
     if rest:
         yield from _map_jobs(check, rest, num_workers)
-
-
-def _processes(number: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn"))
 
 
 def _killed(image: str, rows: Sequence[Mapping[str, Any]]) -> CheckedImage:

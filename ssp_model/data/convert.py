@@ -6,11 +6,10 @@ decoded ones in memory. Only the channels needed are decoded: the signal once, a
 """
 
 import logging
-import multiprocessing
 import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -35,6 +34,7 @@ from ssp_model.files import sha256_of, size_of, write_table
 from ssp_model.images.description import channel_title
 from ssp_model.images.reader import Image, open_file
 from ssp_model.log import progress
+from ssp_model.processes import process_pool
 from ssp_model.scratch import scratch_folder
 
 logger = logging.getLogger(__name__)
@@ -292,7 +292,7 @@ def _processes(workers: int) -> Iterator[Executor]:
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with process_pool(workers) as pool:
             yield pool
     finally:
         del os.environ["OMP_NUM_THREADS"]

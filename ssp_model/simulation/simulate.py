@@ -36,6 +36,7 @@ from pylibCZIrw import czi
 
 from ssp_model.errors import InputError
 from ssp_model.log import progress
+from ssp_model.processes import end_with_parent
 from ssp_model.simulation.geometry import Array, Grid, grow_sheet
 from ssp_model.simulation.optics import (
     BACKGROUND_PHOTONS,
@@ -215,7 +216,7 @@ def mapper(workers: int) -> Iterator[Callable[..., Iterator[Path]]]:
     if workers == 1:
         yield map
         return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+    with multiprocessing.get_context("spawn").Pool(workers, initializer=end_with_parent) as pool:
         yield pool.imap
 
 

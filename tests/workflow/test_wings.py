@@ -15,7 +15,7 @@ def has_code(path) -> bool:
 
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if has_code(path))
-GROUND = {"errors", "fetch", "files", "log", "scratch", "devices", "hardware", "provenance"}
+GROUND = {"errors", "fetch", "files", "log", "scratch", "devices", "hardware", "processes", "provenance"}
 MAY_IMPORT = {
     "config": set(),
     "nn": set(),
