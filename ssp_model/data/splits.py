@@ -136,7 +136,7 @@ def keep_apart(splits: Mapping[str, Mapping[str, pd.DataFrame]]) -> dict[str, di
             rows = of_task[split]
             left_out = rows.image.isin(held_out)
             kept[task][split] = rows[~left_out]
-            if left_out.all():
+            if left_out.any() and left_out.all():
                 raise InputError(
                     f"All {split} images of {task} are held out for other structures, whose lists name them too; take "
                     "them off one of the lists, or list your images in an own table (collection.samples), which splits "

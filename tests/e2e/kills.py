@@ -1,6 +1,6 @@
 """Kill a workflow at random moments, do what a user is told to do, and compare the results with an undisturbed run.
 
-`python -m tests.e2e.kills 20` does so twenty times, in about ten minutes on two cores.
+`python -m tests.e2e.kills 20` does so twenty times. It took 20 minutes on two cores, beside other work.
 """
 
 import os

@@ -102,6 +102,12 @@ def test_an_image_of_two_lists_is_in_one_split(drawn):
         assert {place[image] for of in kept.values() for image in of[split].image} == {split}
 
 
+def test_a_split_without_images_is_no_split_that_others_hold_out():
+    rows = {split: pd.DataFrame({"image": [f"{split}.czi"]}) for split in SPLITS}
+    kept = keep_apart({"tom20": rows, "dna": rows | {"val": rows["val"].iloc[:0]}})
+    assert kept["dna"]["val"].empty
+
+
 def test_unusable_images_leave_all_others_where_they_were(tmp_path):
     names = ("tom20", "zo1")
     for name in names:
