@@ -1,6 +1,8 @@
 """Read and check a config: YAML in, sections out, one sentence for each wrong key."""
 
+import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +79,20 @@ def read_config(paths: Sequence[str | Path]) -> Config:
     for path in paths:
         values = _overlay(values, read_yaml(path))
     return parse_config(values)
+
+
+def check_configfiles() -> None:
+    """Read the files that follow `--configfile` in this process's command; end it with a sentence if one is no YAML.
+
+    Profiles call this, as Snakemake reads these files before the workflow.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--configfile", "--configfiles", nargs="+", action="extend", default=[])
+    for path in parser.parse_known_args()[0].configfile:
+        try:
+            read_yaml(path)
+        except InputError as error:
+            sys.exit(str(error))
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -45,11 +45,11 @@ def test_a_wrong_config_is_one_sentence_before_anything_runs(tmp_path, arguments
 
 def test_a_key_given_twice_is_refused(tmp_path):
     said = refusal(run(tmp_path, "train:\n  epochs: 1\n  epochs: 2\n"))
-    assert said == f"{tmp_path}/mine.yaml gives the key epochs in line 2 and again in line 3; delete one of the two."
+    assert said == "mine.yaml gives the key epochs in line 2 and again in line 3; delete one of the two."
 
 
 def test_a_broken_config_yaml_is_named_with_the_line(tmp_path):
-    """The file beside the Snakefile. Files of `--configfile` Snakemake itself reads before."""
+    """The file beside the Snakefile. Files of `--configfile` are tested with the profiles, which read them."""
     for name in ("rules", "ssp_model", "workflow", "profiles"):
         (tmp_path / name).symlink_to(PROJECT / name)
     shutil.copy(PROJECT / "Snakefile", tmp_path)

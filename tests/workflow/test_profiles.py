@@ -41,15 +41,31 @@ def profile(request, tmp_path, store) -> Path:
     return folder
 
 
+# an object store is asked for each file
+FEW = {"structures": ["tom20", "zo1"]}
+
+
 @pytest.fixture(scope="module")
 def full_job(tmp_path_factory) -> dict[str, int]:
-    return job_counts(plan(tmp_path_factory.mktemp("plain"), "--workflow-profile", "none"))
+    return job_counts(plan(tmp_path_factory.mktemp("plain"), "--workflow-profile", "none", config=FEW))
 
 
 @pytest.mark.parametrize("profile", PROFILES, indirect=True)
 def test_every_profile_plans_the_full_job(profile, tmp_path, full_job):
     prefix = ["--default-storage-prefix", "s3://lab/ssp"] if profile.name == "s3" else []
-    assert job_counts(plan(tmp_path, "--workflow-profile", profile, *prefix)) == full_job
+    assert job_counts(plan(tmp_path, "--workflow-profile", profile, *prefix, config=FEW)) == full_job
+
+
+@pytest.mark.parametrize("profile", PROFILES, indirect=True)
+def test_every_profile_names_the_line_of_a_broken_configfile(profile, tmp_path):
+    """Snakemake would say only that a config file is not valid."""
+    (tmp_path / "fine.yaml").write_text("seeds: [0]\n")
+    (tmp_path / "broken.yaml").write_text("seeds: [0]\ntrain:\n\tepochs: 3\n")
+    files = ["--snakefile", PROJECT / "Snakefile", "--workflow-profile", profile, "--configfile", "fine.yaml"]
+    ran = run_snakemake(tmp_path, *files, "broken.yaml", "--config", "dna=null", "--dry-run")
+    assert ran.returncode == 1
+    said = ran.said.splitlines()[-1]
+    assert said.startswith("broken.yaml can't be read as YAML: correct line 3 (found character '\\t'")
 
 
 @pytest.fixture

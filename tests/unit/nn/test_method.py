@@ -134,7 +134,7 @@ def test_published_size(method):
 
 @pytest.fixture(scope="module")
 def simulated() -> tuple[torch.Tensor, torch.Tensor]:
-    """Signal and target of three structures, standardised, (3, 1, 16, 64, 64) each."""
+    """Signal and target of three structures, standardised, (3, 1, 16, 16, 32) each."""
     names = ("fibrillarin", "lamin_b1", "membrane_caax_63x")
     config = SimulationConfig(structures=names, images=1, shape_zyx=(16, 64, 64), voxel_size_um=(0.29, 0.29, 0.29))
     images = {name: torch.from_numpy(simulate_image(name, 0, config).astype("float32")) for name in names}
@@ -145,28 +145,23 @@ def simulated() -> tuple[torch.Tensor, torch.Tensor]:
     ]
     volumes = torch.stack(pairs)
     volumes = (volumes - volumes.mean((2, 3, 4), keepdim=True)) / volumes.std((2, 3, 4), keepdim=True)
+    volumes = volumes[..., :16, :32]
     return volumes[:, :1], volumes[:, 1:]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_hundred_steps_reduce_the_loss(method, simulated):
+def test_thirty_steps_are_better_than_any_constant(method, simulated):
     torch.manual_seed(0)
-    network = make_network(method, 3, {"width": 2})
-    adam = torch.optim.Adam(network.parameters(), lr=1e-2)
-    places = torch.randint(2, (100, 2, 3)) * 32
-    losses = []
-    for rows, columns in places.tolist():
-        x, y = (
-            torch.stack([v[:, :, r : r + 16, c : c + 32] for v, r, c in zip(volume, rows, columns, strict=True)])
-            for volume in simulated
-        )
+    network = make_network(method, 3, {"width": 4})
+    adam = torch.optim.Adam(network.parameters(), lr=5e-3)
+    x, y = simulated
+    for _ in range(30):
         outputs = network.supervised(x, torch.arange(3))
         errors = [(weight, (prediction - y).square().mean()) for prediction, weight in outputs]
         adam.zero_grad()
         sum(weight * error for weight, error in errors).backward()
         adam.step()
-        losses.append(errors[0][1].item())
-    assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
+    assert errors[0][1] < 0.95 * y.var()
 
 
 @every_method
@@ -217,7 +212,7 @@ def trained_network(method, own, *, added=0):
     for module in network.modules():
         if isinstance(module, nn.BatchNorm3d):
             module.momentum = 1
-    network(torch.randn(4, 1, 16, 32, 32), torch.tensor([0, 1, 0, 1]))
+    network(torch.randn(4, 1, 16, 16, 32), torch.tensor([0, 1, 0, 1]))
     for _ in range(added):
         network.extend()
         learn(network)
@@ -234,17 +229,15 @@ def outputs(network, num_tasks, *, bf16=False):
 
 
 def learn(network, *, bf16=False):
-    """Three steps on the last task."""
+    """A step on the last task."""
     torch.manual_seed(1)
     network.train()
     adam = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=1e-2)
-    for _ in range(3):
-        x, y = torch.randn(2, 2, 1, 16, 32, 16)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            prediction = network(x, torch.full((2,), network.num_tasks - 1))
-        adam.zero_grad()
-        (prediction - y).square().mean().backward()
-        adam.step()
+    x, y = torch.randn(2, 2, 1, 16, 32, 16)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        prediction = network(x, torch.full((2,), network.num_tasks - 1))
+    (prediction - y).square().mean().backward()
+    adam.step()
 
 
 def same(before, after):

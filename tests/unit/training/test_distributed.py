@@ -64,22 +64,22 @@ def test_two_processes_give_the_curve_of_one(datasets_of_five, tmp_path):
 
 
 def test_two_processes_are_stopped_and_go_on(datasets_of_five, tmp_path):
-    train(datasets_of_five, tmp_path / "whole", 2, epochs=12)
+    train(datasets_of_five, tmp_path / "whole", 2, epochs=6)
     stopped = tmp_path / "stopped"
     with subprocess.Popen(
-        command(datasets_of_five, stopped, 2, epochs=12), stderr=subprocess.PIPE, text=True
+        command(datasets_of_five, stopped, 2, epochs=6), stderr=subprocess.PIPE, text=True
     ) as process:
         # only the first process gets the signal; the other must hear of it
-        next(line for line in process.stderr if line.startswith("epoch 1 of 12"))
+        next(line for line in process.stderr if line.startswith("epoch 1 of 6"))
         process.send_signal(signal.SIGTERM)
         told = process.stderr.read()
     assert process.returncode == 128 + signal.SIGTERM, told
     assert "stopped by SIGTERM" in told
     assert not (stopped / "model.safetensors").exists()
-    train(datasets_of_five, stopped, 2, epochs=12)
+    train(datasets_of_five, stopped, 2, epochs=6)
     whole, resumed = (load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", stopped))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert len((stopped / "events.jsonl").read_text().splitlines()) == 12 * (2 + 1)
+    assert len((stopped / "events.jsonl").read_text().splitlines()) == 6 * (2 + 1)
 
 
 def test_all_processes_hear_that_scratch_has_no_room(datasets_of_five, tmp_path):
