@@ -10,7 +10,7 @@ DEMO := results/demo
 REPORT := $(DEMO)/report.html
 QUICK := results/quick
 
-.PHONY: install demo benchmark test test-unit test-e2e test-slurm lint clean
+.PHONY: install demo benchmark test test-unit test-workflow test-e2e test-slurm lint clean
 .DEFAULT_GOAL := demo
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -35,16 +35,17 @@ benchmark: $(INSTALLED)
 	$(BIN)/snakemake --cores all --configfile benchmark/quick.yaml --directory $(QUICK) benchmark
 	@echo "The page: $(QUICK)/results/report/benchmark.html"
 
-# Three sessions side by side, as many tests wait for a scheduler or a server. Threads that spin while they wait for each
+# Four sessions side by side, as many tests wait for a scheduler or a server. Threads that spin while they wait for each
 # other would take the cores from the other sessions, which is many times slower: so one thread, and passive waiting.
 # A session shows its output when it ends. A single test: .venv/bin/pytest tests/unit/test_log.py
 test: $(INSTALLED)
-	@$(MAKE) --no-print-directory --jobs --keep-going test-unit test-e2e test-slurm
+	@$(MAKE) --no-print-directory --jobs --keep-going test-unit test-workflow test-e2e test-slurm
 
-test-unit: TESTS := --ignore=tests/e2e
+test-unit: TESTS := --ignore=tests/workflow --ignore=tests/e2e
+test-workflow: TESTS := tests/workflow
 test-e2e: TESTS := tests/e2e --ignore=tests/e2e/test_slurm.py
 test-slurm: TESTS := tests/e2e/test_slurm.py
-test-unit test-e2e test-slurm: $(INSTALLED)
+test-unit test-workflow test-e2e test-slurm: $(INSTALLED)
 	@mkdir -p results/tests
 	@echo "$@: started, to be followed in results/tests/$@.log"
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest -rs --durations=5 $(TESTS) > results/tests/$@.log 2>&1; status=$$?; \

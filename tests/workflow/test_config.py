@@ -9,7 +9,7 @@ import h5py
 import pytest
 
 from tests.fast_snakemake import run_snakemake
-from tests.helpers import PROJECT
+from tests.helpers import PROJECT, copy_project
 
 
 def run(folder: Path, config: str, *arguments: str) -> subprocess.CompletedProcess:
@@ -99,3 +99,12 @@ def test_files_with_braces_in_their_path_are_used_from_there_and_refused_elsewhe
     assert refusal(run(tmp_path, config)).startswith(
         f"{folder}/mine.csv can't be used, as there are braces in its path;"
     )
+
+
+def test_a_container_is_refused_where_the_path_of_the_project_has_a_blank(tmp_path):
+    """Snakemake takes no such image. Without a container, a blank is no hindrance."""
+    project = copy_project(tmp_path / "my lab")
+    command = ["--snakefile", project / "Snakefile", "--directory", tmp_path, "-n"]
+    said = refusal(run_snakemake(tmp_path, *command, "--sdm", "apptainer"))
+    assert said.startswith(f"{project}/envs/ssp.sif can't be used: Snakemake wants an image whose path has no space;")
+    assert run_snakemake(tmp_path, *command).returncode == 0
