@@ -20,6 +20,11 @@ from snakemake.utils import listfiles
 PROJECT = Path(workflow.basedir)
 # the package lies beside the Snakefile: found so to plan a run, and by jobs in environments of their own
 sys.path.insert(0, str(PROJECT))
+# a profile has imported the one that is installed, which may be that of another clone
+installed = sys.modules.get("ssp_model")
+if installed and Path(installed.__file__).parent != PROJECT / "ssp_model":
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ssp_model"]:
+        del sys.modules[name]
 
 from ssp_model.collection.samples import read_samples
 from ssp_model.collection.tabulate import checksum, first_structures, samples_of_images, structures_of
@@ -29,6 +34,7 @@ from ssp_model.config.schema import TrainConfig
 from ssp_model.devices import has_gpu
 from ssp_model.errors import InputError
 from ssp_model.evaluation.given import check_given_files
+from ssp_model.log import what_no_log_says
 from ssp_model.models.address import parse_address
 from ssp_model.nn.methods import METHODS
 from ssp_model.prediction.requests import batches
@@ -387,6 +393,12 @@ def sha256_to_convert(wildcards):
     return sha256_of("archives", wildcards.structure) if OWN is None and in_store(archives) else None
 
 
+def again(wildcards):
+    """What to add to the command to convert the images of a structure again."""
+    made = f"results/lists/{wildcards.structure}.csv" if OWN is None else f"results/volumes/{wildcards.structure}.h5"
+    return f"--forcerun {made}"
+
+
 def images_of(source):
     """The images of the own table whose volumes are in one file."""
     return [image for image, its_source in SOURCE_OF.items() if its_source == source]
@@ -483,14 +495,7 @@ def tell_error(snakemake_log):
     for path in failed_job_logs(snakemake_log):
         # a scheduler's logs are never in an object store
         job_log = Path(path) if Path(path).exists() else on_this_machine(path.removeprefix(f"{prefix}/"))
-        if job_log:
-            say(f"\nThis job failed: {path}")
-            text = job_log.read_text()
-            # the last lines say why; all of them are in the file
-            say("\n".join(text.splitlines()[-12:]))
-            if re.search("error|kill|cancel", text, re.IGNORECASE):
-                continue
-            if shutil.disk_usage(".").free < 2**20:
-                say("The disk is full: make room on it, and run the same command again.")
-            else:
-                say("It ended without an error: it was killed, most often for lack of memory (mem_mb of its rule).")
+        say(f"\nThis job failed: {path}")
+        text = job_log.read_text() if job_log else ""
+        # the last lines say why; all of them are in the file
+        say("\n".join([*text.splitlines()[-12:], *what_no_log_says(text, shutil.disk_usage(".").free)]))

@@ -57,8 +57,8 @@ rule check_images:
     params:
         # not of the conversion, which need not run again when this changes
         on_bad_image=CONFIG.preprocess.on_bad_image,
-        # an archive is no input that stays, so nothing tells that it was mended; files of an own table are inputs
-        again=lambda wildcards: f"--forcerun results/lists/{wildcards.structure}.csv" if OWN is None else "",
+        # nothing tells that an archive was mended, as it is no input that stays, nor that there is more memory now
+        again=again,
         code=code_of("check_images", "data.left_out"),
     message:
         "Check whether images of {wildcards.structure} can't be used"

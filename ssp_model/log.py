@@ -85,6 +85,25 @@ def _log_exception(kind: type[BaseException], error: BaseException, trace: Trace
         logger.error("%s", error, exc_info=(kind, error, trace))
 
 
+def what_no_log_says(text: str, free_bytes: int) -> list[str]:
+    """Say why a job failed that did not say so in its log, or in that of its scheduler.
+
+    Parameters
+    ----------
+    text : str
+        The log; empty if there is none.
+    free_bytes : int
+        Free space on the disk of results.
+    """
+    if re.search(r"^\S+ \S+ ERROR |stopped by SIG|slurmstepd|oom.kill|cancelled|\bkilled$", text, re.M | re.I):
+        return []
+    if free_bytes < 2**20:
+        return ["The disk is full: make room on it, and run the same command again."]
+    if not text:
+        return ["It wrote no log. If nothing above says why, it was killed, most often for lack of memory (mem_mb)."]
+    return ["It ended without an error: it was killed, most often for lack of memory (mem_mb of its rule)."]
+
+
 def disk_problem(error: BaseException) -> str:
     """Say that a disk is full or may not be written, if this is what an error means; else return an empty text."""
     text = str(error)
@@ -102,9 +121,8 @@ def disk_problem(error: BaseException) -> str:
         )
         return f"{what} can't be written ({os.strerror(number)}): make room {where}, and run the same command again."
     if path and number in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return (
-            f"{path} can't be opened ({os.strerror(number)}): change the permissions, and run the same command again."
-        )
+        mend = "give another folder with --directory" if number == errno.EROFS else "change the permissions"
+        return f"{path} can't be opened ({os.strerror(number)}): {mend}, and run the same command again."
     return ""
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,8 +88,8 @@ def check_configfiles() -> None:
     Profiles call this, as Snakemake reads these files before the workflow.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--configfile", "--configfiles", nargs="+", action="extend", default=[])
-    for path in parser.parse_known_args()[0].configfile:
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[])
+    for path in filter(os.path.isfile, parser.parse_known_args()[0].configfile):
         try:
             read_yaml(path)
         except InputError as error:

@@ -33,7 +33,7 @@ from ssp_model.errors import InputError
 from ssp_model.files import sha256_of, size_of, write_table
 from ssp_model.images.description import channel_title
 from ssp_model.images.reader import Image, open_file
-from ssp_model.log import progress
+from ssp_model.log import counted, progress
 from ssp_model.processes import process_pool
 from ssp_model.scratch import scratch_folder
 
@@ -114,7 +114,7 @@ def convert_images(
     raw.check()
     jobs = image_jobs(read_rows(samples, COLUMNS))
     problems: list[dict[str, object]] = []
-    channels: dict[str, int] = defaultdict(int)
+    images_by_channels: dict[str, list[str]] = defaultdict(list)
     with (
         new_volumes(outputs["volumes"], structure, asdict(resizing)) as add,
         progress(f"convert {structure}", len(jobs), "images") as advance,
@@ -122,18 +122,18 @@ def convert_images(
         for image in _convert_all(raw, _by_file(raw, jobs), resizing, workers):
             if image.volumes:
                 add(image)
-                channels[_channels_text(image)] += 1
+                images_by_channels[_channels_text(image)].append(image.job.image)
             problems += _problem_rows(image)
             advance(1)
         problems.sort(key=lambda problem: (str(problem["image"]), str(problem["task"])))
         # as objects: numbers of scenes beside empty cells would become 0.0
         table = pd.DataFrame(problems, columns=LEFT_OUT_COLUMNS, dtype=object)
-        if not channels:
+        if not images_by_channels:
             raise InputError(f"{problem_text(table, structure)}\nNo image of it is left to use.")
     write_table(table, outputs["left_out"])
-    for text, count in channels.items():
-        logger.info("%d images: %s", count, text)
-    logger.info("%d of %d images of %s converted", sum(channels.values()), len(jobs), structure)
+    for text, images in images_by_channels.items():
+        logger.info("%s, such as %s: %s", counted(len(images), "image"), images[0], text)
+    logger.info("%d of %d images of %s converted", sum(map(len, images_by_channels.values())), len(jobs), structure)
 
 
 def image_jobs(samples: pd.DataFrame) -> list[ImageJob]:

@@ -28,6 +28,7 @@ from ssp_model.config.schema import ZYX
 from ssp_model.errors import InputError
 from ssp_model.files import replacing
 from ssp_model.images.description import SAME_VOXEL_SIZE, Voxels
+from ssp_model.log import counted
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ def write_dataset(path: str | Path, samples: Iterable[Sample], split: str, confi
             version=ssp_model.__version__,
             config=json.dumps(config),
         )
-    logger.info("%s: %d samples of %d images", path, len(rows), len(signals))
+    logger.info("%s: %s of %s", path, counted(len(rows), "sample"), counted(len(signals), "image"))
 
 
 def shared_groups(groups: Iterable[str], others: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 LEFT_OUT_COLUMNS = ["image", "scene", "time", "task", "channel", "reason"]
 
 
-def check_left_out(left_out: str | Path, structure: str, on_bad_image: str, again: str = "") -> None:
+def check_left_out(left_out: str | Path, structure: str, on_bad_image: str, again: str) -> None:
     """Say which images can't be used.
 
     Parameters
@@ -23,7 +23,7 @@ def check_left_out(left_out: str | Path, structure: str, on_bad_image: str, agai
     on_bad_image : str
         `stop` or `skip`.
     again : str
-        What to add to the command to convert mended images again; empty if they are converted again without it.
+        What to add to the command to convert mended images again.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def check_left_out(left_out: str | Path, structure: str, on_bad_image: str, agai
     if table.empty:
         return
     text = problem_text(table, structure)
-    mend = f"run the same command again{f' with {again}' if again else ''}"
+    mend = f"run the same command again with {again}"
     if on_bad_image == "stop":
         raise InputError(
             f"{text}\nMend them or take them off the list, and {mend}\n"

@@ -90,6 +90,6 @@ def check_preflight(problems: str | Path, page: str | Path) -> None:
         text = "\n  ".join([*errors[:MOST_TOLD], *more])
         raise InputError(
             f"The table of samples or its images can't be used as they are:\n  {text}\nAll problems are in {problems} "
-            f"and {page}. Mend them and give the same command again, or leave such images out "
-            "(preprocess.on_bad_image: skip)."
+            f"and {page}. Mend them and give the same command again with --forcerun preflight_samples, or leave such "
+            "images out (preprocess.on_bad_image: skip)."
         )

@@ -86,7 +86,7 @@ def count_images(splits: Mapping[str, Mapping[str, str | Path]]) -> Table:
 
 
 def channels_used(index: pd.DataFrame) -> Table:
-    """Count the samples of each structure by the channels that were its signal and its target."""
+    """Count the samples of each structure by the channels that were its signal and its target; name one of each."""
     named = pd.DataFrame(
         {
             "structure": index.task,
@@ -99,7 +99,8 @@ def channels_used(index: pd.DataFrame) -> Table:
             },
         }
     )
-    return Table(named.value_counts(sort=False).rename("samples").reset_index())
+    images = index.image.groupby([named[name] for name in named]).agg(["size", "first"])
+    return Table(images.rename(columns={"size": "samples", "first": "such as"}).reset_index())
 
 
 def first_planes(

@@ -1,5 +1,6 @@
 """A lab's own images, from files in several formats to scores, without an archive."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -80,10 +81,14 @@ def test_a_changed_setting_or_image_converts_again_in_the_run_that_checks_it(tmp
 
 def test_the_log_and_the_data_page_name_the_channels(finished_own):
     log = (finished_own / "logs/convert_images/dots.log").read_text()
-    assert "signal is channel 0 (light), dots is channel 1 (dots), " in log
-    page = (finished_own / "report/data.html").read_text()
-    assert "0 light" in page
-    assert "2 golgi" in page
+    assert re.search(
+        r"images, such as \S+\.(czi|tif)( scene \d)?: signal is channel 0 \(light\), dots is channel 1 \(dots\), ", log
+    )
+    table = pd.read_html(finished_own / "report/data.html")[1].set_index("structure")
+    for number, name in enumerate(("dots", "golgi", "nuclei"), start=1):
+        row = table.loc[[name]].iloc[0]
+        assert (row.signal, row.target) == ("0 light", f"{number} {name}")
+        assert "/images/plate" in row["such as"]
 
 
 def test_the_report_says_where_the_images_come_from(finished_own, own):

@@ -86,7 +86,7 @@ H5_LOCKED_UP = (
         ),
         (
             OSError(errno.EROFS, "", "r/a.csv"),
-            "r/a.csv can't be opened (Read-only file system): change the permissions,",
+            "r/a.csv can't be opened (Read-only file system): give another folder with --directory,",
         ),
     ],
 )
@@ -94,6 +94,22 @@ def test_disks_that_are_full_or_locked_up_are_told_from_other_errors(error, star
     assert log.disk_problem(error).startswith(start)
     assert log.disk_problem(FileNotFoundError(errno.ENOENT, "", "r/a.csv")) == ""
     assert log.disk_problem(RuntimeError("CUDA error")) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "free", "start"),
+    [
+        ("2026-11-27 07:00:00 ERROR a.czi is empty.\n", 0, None),
+        ("2026-11-27 07:00:00 INFO stopped by SIGTERM; the same command resumes this training\n", 2**30, None),
+        ("slurmstepd: error: *** JOB 7 ON node1 CANCELLED AT 2026-11-27T07:00:00 DUE TO TIME LIMIT ***\n", 2**30, None),
+        ("2026-11-27 07:00:00 WARNING cells killed.czi has no error\n", 2**30, "It ended without an error: it was"),
+        ("", 2**30, "It wrote no log. If nothing above says why, it was killed, most often for lack of memory"),
+        ("2026-11-27 07:00:00 INFO 3 images\n", 9, "The disk is full: make room on it"),
+    ],
+)
+def test_it_is_said_why_a_job_failed_that_could_not(text, free, start):
+    said = log.what_no_log_says(text, free)
+    assert [it[: len(start)] for it in said] == [start] if start else said == []
 
 
 def test_progress_is_a_plain_line_now_and_then(job_log, monkeypatch):

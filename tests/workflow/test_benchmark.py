@@ -120,7 +120,7 @@ def test_a_benchmark_that_cannot_be_made(tmp_path, changed, sentence):
 def finished(tmp_path_factory) -> tuple[Path, Path]:
     """A copy of the project whose jobs only write empty files, and the folder of a finished benchmark."""
     copy, folder = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("run")
-    for name in ("envs", "rules", "ssp_model", "workflow"):
+    for name in ("envs", "profiles", "rules", "ssp_model", "workflow"):
         shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("config.yaml", "Snakefile"):
         shutil.copy(PROJECT / name, copy)

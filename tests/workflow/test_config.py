@@ -43,9 +43,10 @@ def test_a_wrong_config_is_one_sentence_before_anything_runs(tmp_path, arguments
     assert not (tmp_path / "results").exists()
 
 
-def test_a_key_given_twice_is_refused(tmp_path):
-    said = refusal(run(tmp_path, "train:\n  epochs: 1\n  epochs: 2\n"))
-    assert said == "mine.yaml gives the key epochs in line 2 and again in line 3; delete one of the two."
+@pytest.mark.parametrize("profile", ["default", "none"])
+def test_a_key_given_twice_is_refused(tmp_path, profile):
+    said = refusal(run(tmp_path, "train:\n  epochs: 1\n  epochs: 2\n", "-n", "--workflow-profile", profile))
+    assert said.endswith("mine.yaml gives the key epochs in line 2 and again in line 3; delete one of the two.")
 
 
 def test_a_broken_config_yaml_is_named_with_the_line(tmp_path):

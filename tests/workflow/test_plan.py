@@ -207,7 +207,7 @@ def test_skipping_bad_images_splits_after_the_conversion(tmp_path):
 def spied(tmp_path_factory):
     """A copy of the project that notes, for each rule, its script, and the script and modules whose code it counts."""
     copy = tmp_path_factory.mktemp("project")
-    for name in ("rules", "ssp_model", "workflow"):
+    for name in ("profiles", "rules", "ssp_model", "workflow"):
         shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(PROJECT / "config.yaml", copy)
     with (copy / "ssp_model/provenance.py").open("a") as file:

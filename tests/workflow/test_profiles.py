@@ -56,6 +56,14 @@ def test_every_profile_plans_the_full_job(profile, tmp_path, full_job):
     assert job_counts(plan(tmp_path, "--workflow-profile", profile, *prefix, config=FEW)) == full_job
 
 
+@pytest.mark.parametrize("name", PROFILES)
+def test_no_profile_looks_at_the_times_of_scripts(name):
+    """Snakemake's own trigger for code would run all jobs after a checkout."""
+    profile = yaml.safe_load((PROJECT / "profiles" / name / "config.yaml").read_text())
+    assert profile["rerun-triggers"] == ["mtime", "params", "input", "software-env"]
+    assert profile["rerun-incomplete"] is True
+
+
 @pytest.mark.parametrize("profile", PROFILES, indirect=True)
 def test_every_profile_names_the_line_of_a_broken_configfile(profile, tmp_path):
     """Snakemake would say only that a config file is not valid."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ssp_model.collection.lists import member_name, read_list
+from ssp_model.collection.lists import check_list, member_name, read_list
 from ssp_model.errors import InputError
 
 
@@ -52,3 +52,9 @@ def test_a_wrong_list_is_refused_plainly(tmp_path, text, sentence):
 
 def test_an_image_is_found_by_its_last_two_parts():
     assert member_name("data/tom20/a.czi") == member_name("/elsewhere/tom20/a.czi") == "tom20/a.czi"
+
+
+def test_a_wrong_list_that_was_fetched_is_told_by_its_address(tmp_path):
+    (tmp_path / "tom20.csv").write_text('{"error": "no such list"}')
+    with pytest.raises(InputError, match=r"^https://lab/tom20\.csv has no column"):
+        check_list(tmp_path / "tom20.csv", "https://lab/tom20.csv")

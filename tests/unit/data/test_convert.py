@@ -3,6 +3,8 @@
 import io
 import os
 import signal
+import socket
+import subprocess
 import tarfile
 
 import h5py
@@ -58,7 +60,7 @@ def collection(tmp_path, images):
             convert_images(raw, self.samples, outputs, structure="tom20", resizing=resizing, workers=workers)
 
         def check(self, on_bad_image: str = "stop") -> None:
-            check_left_out(self.left_out, "tom20", on_bad_image)
+            check_left_out(self.left_out, "tom20", on_bad_image, "--forcerun a.csv")
 
         def outputs(self) -> list[str]:
             return sorted(path.name for path in self.volumes.parent.glob("*"))
@@ -105,6 +107,17 @@ def test_volumes_are_the_published_form_of_each_channel(collection, images, work
     assert pd.read_csv(collection.left_out).empty
 
 
+def test_raw_images_that_a_killed_conversion_left_are_removed(collection, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    left = tmp_path / f"ssp-convert.{socket.gethostname()}.{dead.pid}.x"
+    left.mkdir()
+    collection.pack()
+    collection.convert()
+    assert not left.exists()
+
+
 def test_constant_channels_stop_and_all_are_named(collection, images):
     for index in (0, 1):
         image = images[index].copy()
@@ -119,11 +132,11 @@ def test_constant_channels_stop_and_all_are_named(collection, images):
     collection.check("skip")
 
 
-@pytest.mark.parametrize("again", ["", "--forcerun results/lists/tom20.csv"])
-def test_it_is_told_how_mended_images_are_converted(tmp_path, caplog, again):
+def test_it_is_told_how_mended_images_are_converted(tmp_path, caplog):
     row = {"image": "a.czi", "scene": None, "time": None, "task": "tom20", "channel": 3, "reason": "a.czi is empty."}
     pd.DataFrame([row]).to_csv(tmp_path / "left_out.csv")
-    command = "run the same command again" + (f" with {again}" if again else "")
+    again = "--forcerun results/lists/tom20.csv"
+    command = f"run the same command again with {again}"
     with pytest.raises(InputError, match=f"take them off the list, and {command}\nOr set"):
         check_left_out(tmp_path / "left_out.csv", "tom20", "stop", again)
     check_left_out(tmp_path / "left_out.csv", "tom20", "skip", again)

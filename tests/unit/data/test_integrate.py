@@ -120,6 +120,22 @@ def test_an_image_that_is_for_a_test_is_not_for_training(parts, caplog):
     assert not datasets["train"].exists()
 
 
+def test_an_image_in_the_volumes_of_two_structures(parts, tmp_path):
+    """Each has its own target in its own file."""
+    splits, volumes, datasets = parts
+    volumes["zo1"] = tmp_path / "zo1.h5"
+    with h5py.File(volumes["tom20"]) as source, h5py.File(volumes["zo1"], "w") as file:
+        for row in source:
+            source.copy(row, file)
+            file[row].move("tom20", "zo1")
+            file[row]["zo1"][()] = -source[row]["tom20"][()]
+    splits["zo1"] = splits["tom20"]
+    integrate(splits, volumes, datasets, CONFIG)
+    with Dataset(datasets["val"]) as val:
+        first, second = (val.index.task.tolist().index(task) for task in ("tom20", "zo1"))
+        np.testing.assert_array_equal(val.target(second), -val.target(first)[()])
+
+
 def test_missing_volume(parts):
     splits, volumes, datasets = parts
     with h5py.File(volumes["tom20"], "a") as file:
