@@ -21,6 +21,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import psutil
+import tifffile
 from safetensors.numpy import load_file
 
 from ssp_model.simulation.simulate import SimulationConfig, simulate_collection
@@ -112,21 +113,24 @@ def content(folder: Path) -> dict[str, object]:
         elif path.suffix == ".safetensors":
             found[name] = {key: value.tobytes() for key, value in load_file(path).items()}
         elif path.suffix == ".h5":
-            found[name] = _arrays(path)
+            found[name] = _stored(path)
+        elif path.suffix == ".tif":
+            found[name] = tifffile.imread(path).tobytes()
     return found
 
 
-def _arrays(path: Path) -> dict[str, bytes]:
-    arrays: dict[str, bytes] = {}
+def _stored(path: Path) -> dict[str, object]:
+    """Arrays and attributes of an HDF5 file; the attributes of the file itself tell of its config."""
+    found: dict[str, object] = {}
+
+    def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        found[f"{name} attributes"] = {key: str(value) for key, value in item.attrs.items()}
+        if isinstance(item, h5py.Dataset):
+            found[name] = item.asstr()[()].tolist() if item.dtype.kind == "O" else np.asarray(item[()]).tobytes()
+
     with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: arrays.update({name: np.asarray(item[()]).tobytes()}) if _is_plain(item) else None
-        )
-    return arrays
-
-
-def _is_plain(item: object) -> bool:
-    return isinstance(item, h5py.Dataset) and item.dtype.kind != "O"
+        file.visititems(add)
+    return found
 
 
 def kill_and_compare(
